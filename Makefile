@@ -1,0 +1,104 @@
+# Everything a person or CI does here; CI calls nothing else. `make` prints this list.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MEMBERS := packages/lanthorn-core packages/lanthorn-embedded services/dimse-gateway \
+	services/indexer services/renderer services/rest-api
+SOURCES := $(wildcard packages/*/src services/*/src)
+PYTEST := $(BIN)/python -m pytest
+ARGS ?=
+
+.PHONY: help setup setup-dev run test test-minio test-conformance test-ui test-crash bench lint \
+	fmt types imports lock check clean check-python
+
+help: ## print this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
+
+run: $(VENV)/.installed ## install what is missing, then run the whole system (ARGS="--data DIR ...")
+	@exec $(BIN)/lanthorn up $(ARGS)
+
+test: $(VENV)/.installed-dev ## the whole suite that needs no Debian package
+	$(PYTEST) -m "not conformance and not ui and not crash and not bench" $(ARGS)
+
+test-minio: $(VENV)/.installed-dev ## the object store suite against MinIO itself (needs Go)
+	@command -v go >/dev/null || { echo "Go is missing: apt-get install golang-go"; exit 2; }
+	GOBIN=$(CURDIR)/$(VENV)/minio go install github.com/minio/minio@latest
+	LANTHORN_TEST_MINIO=$(CURDIR)/$(VENV)/minio/minio $(PYTEST) tests/contract $(ARGS)
+
+test-conformance: $(VENV)/.installed-dev ## real DICOM peers (needs Debian's dcmtk)
+	@command -v storescu >/dev/null || { echo "DCMTK is missing: apt-get install dcmtk"; exit 2; }
+	$(PYTEST) -m conformance $(ARGS)
+
+test-ui: $(VENV)/.installed-dev ## the explorer in a real browser (needs Debian's chromium)
+	@command -v chromium >/dev/null || { echo "chromium is missing: apt-get install chromium"; exit 2; }
+	$(PYTEST) -m ui $(ARGS)
+
+test-crash: $(VENV)/.installed-dev ## kill -9 everything at random for ten minutes
+	LANTHORN_CRASH_KILLS=200 $(PYTEST) -m crash --timeout 1200 $(ARGS)
+
+bench: $(VENV)/.installed-dev ## measure, beside Orthanc where there is one (docs/performance.md)
+	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+lint: $(VENV)/.installed-dev imports types ## formatting, rules, types, imports, module sizes
+	$(BIN)/ruff format --check packages services tests
+	$(BIN)/ruff check packages services tests
+	@long=$$(find $(SOURCES) -name '*.py' -print0 | xargs -0 wc -l | awk '$$2 != "total" && $$1 > 600'); \
+		[ -z "$$long" ] || { echo "modules over 600 lines:"; echo "$$long"; exit 1; }
+
+types: $(VENV)/.installed-dev ## mypy --strict
+	$(BIN)/mypy $(SOURCES)
+
+imports: $(VENV)/.installed-dev ## what may import what
+	$(BIN)/lint-imports --no-timing
+
+fmt: $(VENV)/.installed-dev ## format and mend what can be mended
+	$(BIN)/ruff format packages services tests
+	$(BIN)/ruff check --fix packages services tests
+
+check: lint test ## what must pass before a commit
+
+setup: $(VENV)/.installed ## install what running needs
+
+setup-dev: $(VENV)/.installed-dev ## install what developing needs as well
+
+lock: $(VENV)/.installed-dev ## renew requirements*.lock (hashes, no addresses)
+	$(BIN)/python -m pip install -q uv
+	@compile() { $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+		--no-header $(foreach member,$(MEMBERS),--no-emit-package lanthorn-$(notdir $(member))) \
+		$(addsuffix /pyproject.toml,$(MEMBERS)) "$$@"; }; \
+	compile --group build --upgrade -o requirements.lock && \
+	compile --group build --group dev -c requirements.lock -o requirements-dev.lock
+
+clean: ## remove the virtual environment and what tools left
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+check-python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Python 3.11 or newer is missing: apt-get install python3 python3-venv python3-pip"; \
+		echo "(or name another one: make PYTHON=/path/to/python3.12 ...)"; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "Python's venv is missing: apt-get install python3-venv"; exit 2; }
+
+$(VENV)/pyvenv.cfg: | check-python
+	$(PYTHON) -m venv $(VENV)
+
+# --no-build-isolation: the build backend is one of the locked packages.
+define install
+	$(BIN)/python -m pip install --disable-pip-version-check -q --require-hashes -r $(1)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pip install --disable-pip-version-check -q \
+		--no-deps --no-build-isolation $(addprefix -e ,$(MEMBERS))
+	@touch $@
+endef
+
+MEMBER_PROJECTS := $(addsuffix /pyproject.toml,$(MEMBERS))
+
+$(VENV)/.installed: requirements.lock $(MEMBER_PROJECTS) | $(VENV)/pyvenv.cfg
+	$(call install,requirements.lock)
+
+$(VENV)/.installed-dev: requirements-dev.lock $(MEMBER_PROJECTS) | $(VENV)/pyvenv.cfg
+	$(call install,requirements-dev.lock)
+	@touch $(VENV)/.installed

@@ -1,0 +1,1 @@
+"""The shared library of Lanthorn's services: DICOM, ports, use cases, adapters."""

@@ -1,0 +1,1 @@
+"""How the ports are done: object stores, NATS, PostgreSQL, the renderer over HTTP."""

@@ -1,0 +1,1 @@
+"""The index on PostgreSQL, through asyncpg: SQL in files, no ORM."""

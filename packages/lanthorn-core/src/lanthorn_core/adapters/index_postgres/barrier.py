@@ -1,0 +1,141 @@
+"""The index barrier: a question asked after an acknowledgement sees what was acknowledged.
+
+References
+----------
+Lanthorn's architecture, section 1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+import asyncpg
+import structlog
+from prometheus_client import Counter, Histogram
+
+from lanthorn_core.adapters.index_postgres.pool import translated
+from lanthorn_core.errors import BusUnavailable, IndexUnavailable
+from lanthorn_core.ports.bus import EventPublisher, IndexSignals, StreamPosition
+
+log = structlog.get_logger(__name__)
+
+WAITS: Final = Histogram(
+    "lanthorn_index_barrier_seconds",
+    "How long readers waited for the index to catch up",
+    buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 10),
+)
+MISSES: Final = Counter(
+    "lanthorn_index_barrier_timeouts_total", "Answers given from an index that was behind"
+)
+_APPLIED: Final = "SELECT stream_epoch, applied_sequence FROM index_progress"
+
+
+class IndexBarrier:
+    """Waits until the database that will answer holds all that the stream held.
+
+    Parameters
+    ----------
+    pool : asyncpg.Pool
+        The connections that will answer.
+    publisher : EventPublisher
+        Knows the stream's leader.
+    signals : IndexSignals
+        Tells the indexer that somebody waits; whoever opens the barrier connects `announce`.
+    timeout_s : float
+        Orthanc-style option `IndexBarrierTimeout`.
+    """
+
+    POLL_S: Final = 0.05
+    """How often the database is asked when no broadcast comes."""
+
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        publisher: EventPublisher,
+        signals: IndexSignals,
+        timeout_s: float,
+    ) -> None:
+        self._pool = pool
+        self._publisher = publisher
+        self._signals = signals
+        self._timeout_s = timeout_s
+        self._applied = StreamPosition("", 0)
+        self._announced = asyncio.Event()
+        self._inquiry: asyncio.Future[StreamPosition] | None = None
+        self._queue = asyncio.Lock()
+
+    def announce(self, _position: StreamPosition) -> None:
+        """Wake those who wait: the indexer has committed something."""
+        self._announced.set()
+        self._announced = asyncio.Event()
+
+    async def wait(self) -> bool:
+        """Wait until everything acknowledged before this call is in the index.
+
+        Returns
+        -------
+        bool
+            False when the time limit passed: the index may lack the newest instances.
+        """
+        with WAITS.time():
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    await self._wait()
+            except TimeoutError:
+                MISSES.inc()
+                log.warning("index_barrier_timed_out", timeout_s=self._timeout_s)
+                return False
+        return True
+
+    async def _wait(self) -> None:
+        target = await self._last_position()
+        while not self._reached(target):
+            announced = self._announced
+            # A database or stream that does not answer may be starting again: the time limit
+            # of `wait` ends this, and the query that follows says what is wrong.
+            with suppress(IndexUnavailable):
+                async with translated():
+                    (row,) = await self._pool.fetch(_APPLIED)
+                self._applied = StreamPosition(row["stream_epoch"], row["applied_sequence"])
+            if not self._reached(target):
+                await self._signals.ask()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self.POLL_S):
+                        await announced.wait()
+
+    def _reached(self, target: StreamPosition) -> bool:
+        if target.sequence == 0:  # a stream that never held anything
+            return True
+        return self._applied.epoch == target.epoch and self._applied.sequence >= target.sequence
+
+    async def _last_position(self) -> StreamPosition:
+        """Ask the leader, once for all who arrived before the asking began.
+
+        Who comes while an inquiry runs waits for the next: the running one may have looked before
+        the acknowledgement that the newcomer knows of.
+        """
+        while True:
+            with suppress(BusUnavailable):
+                return await self._shared_inquiry()
+            await asyncio.sleep(self.POLL_S)
+
+    async def _shared_inquiry(self) -> StreamPosition:
+        if self._inquiry is None:
+            self._inquiry = asyncio.get_running_loop().create_future()
+        mine = self._inquiry
+        async with self._queue:
+            if mine.done():
+                return mine.result()
+            if self._inquiry is mine:
+                self._inquiry = None  # from here on, newcomers form the next group
+            try:
+                position = await self._publisher.last_position()
+            except BusUnavailable as error:
+                if not mine.done():
+                    mine.set_exception(error)
+                    mine.exception()  # retrieved, also when nobody else waits
+                raise
+            mine.set_result(position)
+            return position

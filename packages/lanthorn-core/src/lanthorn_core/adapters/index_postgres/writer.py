@@ -1,0 +1,352 @@
+"""`IndexWriter` on PostgreSQL: one connection, which holds the lock of the active indexer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from itertools import groupby
+from typing import Any, Final
+
+import asyncpg
+import structlog
+
+from lanthorn_core.adapters.index_postgres.plan import BatchPlan, Known, Tally, plan_batch
+from lanthorn_core.adapters.index_postgres.pool import init_connection, translated
+from lanthorn_core.adapters.sqlfile import load_statements
+from lanthorn_core.dicom.identifiers import PublicIds
+from lanthorn_core.events import DeleteResources
+from lanthorn_core.model import LEVELS, Level
+from lanthorn_core.ports.bus import StreamPosition
+from lanthorn_core.ports.index_writer import InstanceEntry, Progress
+
+log = structlog.get_logger(__name__)
+SQL: Final = load_statements(__package__, "writes.sql")
+
+LOCK_NUMBER: Final = 0x494E4458
+"""Advisory lock ("INDX"): its holder is the active indexer."""
+
+_TABLES: Final = {Level.PATIENT: "patients", Level.STUDY: "studies", Level.SERIES: "series"}
+_PARENTS_FIRST: Final = (Level.PATIENT, Level.STUDY, Level.SERIES)
+
+
+@asynccontextmanager
+async def open_writer(
+    database_url: str, *, overwrite: bool, poll_s: float = 0.5
+) -> AsyncIterator[PostgresIndexWriter]:
+    """Wait until no other indexer is active, then be it.
+
+    Raises
+    ------
+    IndexUnavailable
+        The database does not answer.
+    """
+    async with translated():
+        connection = await asyncpg.connect(
+            database_url,
+            command_timeout=60,
+            server_settings={
+                "application_name": "lanthorn-indexer",
+                "jit": "off",
+                # A writer on a lost machine must not hold the lock for two hours.
+                "tcp_keepalives_idle": "10",
+                "tcp_keepalives_interval": "5",
+                "tcp_keepalives_count": "3",
+            },
+        )
+    try:
+        async with translated():
+            await init_connection(connection)
+            while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_NUMBER):
+                await asyncio.sleep(poll_s)
+        yield PostgresIndexWriter(connection, overwrite=overwrite)
+    finally:
+        connection.terminate()
+
+
+class PostgresIndexWriter:
+    """The index, written by set-based statements; see `IndexWriter` for the contract."""
+
+    def __init__(self, connection: asyncpg.Connection, *, overwrite: bool) -> None:
+        self._connection = connection
+        self._overwrite = overwrite
+        self._turn = asyncio.Lock()
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[asyncpg.Connection]:
+        async with self._turn, translated(), self._connection.transaction():
+            yield self._connection
+
+    async def apply(
+        self,
+        entries: Sequence[InstanceEntry | DeleteResources],
+        position: StreamPosition | None = None,
+    ) -> None:
+        """Apply a batch: runs of stored instances set by set, deletions in between, in order."""
+        async with self._transaction() as connection:
+            for kind, run in groupby(entries, key=type):
+                if kind is DeleteResources:
+                    for command in run:
+                        await self._delete(command.resources)  # type: ignore[union-attr]
+                else:
+                    await self._store(list(run))  # type: ignore[arg-type]
+            if position is not None:
+                await connection.execute(SQL["advance"], position.epoch, position.sequence)
+
+    async def _store(self, entries: Sequence[InstanceEntry]) -> None:
+        run = self._connection
+        ids = [entry.public_ids.instance for entry in entries]
+        keys = [entry.event.object_key for entry in entries]
+        known = {
+            row["public_id"]: Known(row["instance_pk"], row["object_key"])
+            for row in await run.fetch(SQL["known_instances"], ids)
+        }
+        discarded = {row["object_key"] for row in await run.fetch(SQL["discarded_keys"], keys)}
+        plan = plan_batch(entries, known, discarded, overwrite=self._overwrite)
+        tally = Tally()
+        if plan.replaced:
+            await self._remove_instances([[], [], [], plan.replaced], tally)
+        if plan.discarded_keys:
+            await run.execute(SQL["discard_objects"], plan.discarded_keys)
+        if plan.fresh:
+            created = await self._insert(plan, tally)
+            await self._count(tally, arrived=True)
+            await self._log_arrivals(plan, created)
+        if plan.reindexed:
+            await self._reindex(plan.reindexed)
+
+    async def _insert(self, plan: BatchPlan, tally: Tally) -> dict[Level, set[str]]:
+        """Insert what is fresh with its missing parents; returns the ids made at each level."""
+        fresh = list(plan.fresh.values())
+        created: dict[Level, set[str]] = {}
+        parents: dict[str, int] = {}
+        for level in _PARENTS_FIRST:
+            first = _first_of_each(fresh, level)
+            columns: list[list[Any]] = [
+                list(first),
+                [json.dumps(entry.main_tags[level]) for entry in first.values()],
+                [json.dumps(entry.metadata[level]) for entry in first.values()],
+            ]
+            if level is not Level.PATIENT:
+                columns.append([parents[_parent_id(entry, level)] for entry in first.values()])
+            if level is Level.SERIES:
+                columns.append([entry.expected_number_of_instances for entry in first.values()])
+            rows = await self._connection.fetch(SQL[f"insert_{_TABLES[level]}"], *columns)
+            created[level] = {row["public_id"] for row in rows}
+            parents = await self._primary_keys(level, list(first))
+            for public_id in created[level]:
+                _count_new(tally, level, first[public_id].public_ids)
+        await self._connection.execute(
+            SQL["insert_instances"],
+            [entry.public_ids.instance for entry in fresh],
+            [json.dumps(entry.main_tags[Level.INSTANCE]) for entry in fresh],
+            [json.dumps(entry.metadata[Level.INSTANCE]) for entry in fresh],
+            [parents[entry.public_ids.series] for entry in fresh],
+            [entry.event.object_key for entry in fresh],
+            [entry.event.size_bytes for entry in fresh],
+            [entry.event.sha256 for entry in fresh],
+            [entry.sop_class_uid for entry in fresh],
+            [entry.event.transfer_syntax_uid for entry in fresh],
+            [entry.event.pixel_data_offset for entry in fresh],
+            [entry.index_in_series for entry in fresh],
+            [entry.number_of_frames for entry in fresh],
+            [entry.event.received_at for entry in fresh],
+        )
+        for entry in fresh:
+            tally.instance(entry.public_ids, entry.event.size_bytes)
+        return created
+
+    async def _primary_keys(self, level: Level, public_ids: list[str]) -> dict[str, int]:
+        table = level.lower()
+        # S608: `table` is one of our four names.
+        statement = (
+            f"SELECT public_id, {table}_pk AS pk FROM {table} "  # noqa: S608
+            "WHERE public_id = ANY($1::text[])"
+        )
+        rows = await self._connection.fetch(statement, public_ids)
+        return {row["public_id"]: row["pk"] for row in rows}
+
+    async def _log_arrivals(self, plan: BatchPlan, created: Mapping[Level, set[str]]) -> None:
+        """Log changes in Orthanc's order: NewInstance, then NewSeries, NewStudy, NewPatient."""
+        changes: list[tuple[str, Level, str]] = []
+        logged: set[str] = set()
+        for entry in plan.fresh.values():
+            changes.append(("NewInstance", Level.INSTANCE, entry.public_ids.instance))
+            for level in reversed(_PARENTS_FIRST):
+                public_id = _id_at(entry.public_ids, level)
+                if public_id in created[level] and public_id not in logged:
+                    logged.add(public_id)
+                    changes.append((f"New{level}", level, public_id))
+        rows = await self._connection.fetch(
+            SQL["completed_series"],
+            list({entry.public_ids.series for entry in plan.fresh.values()}),
+        )
+        changes += [("CompletedSeries", Level.SERIES, row["public_id"]) for row in rows]
+        await self._log(changes)
+
+    async def _log(self, changes: Sequence[tuple[str, Level, str]]) -> None:
+        if changes:
+            await self._connection.execute(
+                SQL["log_changes"],
+                [change_type for change_type, _, _ in changes],
+                [level.depth for _, level, _ in changes],
+                [public_id for _, _, public_id in changes],
+            )
+
+    async def _count(self, tally: Tally, *, arrived: bool) -> None:
+        for table in ("series", "studies", "patients"):
+            counts: dict[str, list[int]] = getattr(tally, table)
+            if counts:
+                columns = zip(*counts.values(), strict=True)
+                await self._connection.execute(
+                    SQL[f"count_up_{table}"],
+                    list(counts),
+                    *(list(column) for column in columns),
+                    arrived,
+                )
+        await self._connection.execute(SQL["count_up_server"], *tally.server)
+
+    async def _reindex(self, entries: Sequence[InstanceEntry]) -> None:
+        await self._connection.execute(
+            SQL["reindex_instances"],
+            [entry.public_ids.instance for entry in entries],
+            [json.dumps(entry.main_tags[Level.INSTANCE]) for entry in entries],
+            [json.dumps(entry.metadata[Level.INSTANCE]) for entry in entries],
+            [entry.index_in_series for entry in entries],
+            [entry.number_of_frames for entry in entries],
+        )
+        for level in _PARENTS_FIRST:
+            first = _first_of_each(entries, level)
+            columns: list[list[Any]] = [
+                list(first),
+                [json.dumps(entry.main_tags[level]) for entry in first.values()],
+                [json.dumps(entry.metadata[level]) for entry in first.values()],
+            ]
+            if level is Level.SERIES:
+                columns.append([entry.expected_number_of_instances for entry in first.values()])
+            await self._connection.execute(SQL[f"reindex_{_TABLES[level]}"], *columns)
+
+    async def _delete(self, resources: Sequence[tuple[Level, str]]) -> None:
+        by_level = [[id_ for at, id_ in resources if at is level] for level in LEVELS]
+        tally = Tally()
+        touched = await self._remove_instances(by_level, tally)
+        if not touched:
+            return
+        # Counters first: a resource is empty when its counter says so.
+        await self._count(tally, arrived=False)
+        emptied = Tally()
+        for level in reversed(_PARENTS_FIRST):
+            above = {_id_at(ids, level): ids for ids in touched}
+            rows = await self._connection.fetch(SQL[f"delete_empty_{_TABLES[level]}"], list(above))
+            await self._forget(level, rows)
+            for row in rows:
+                _count_new(emptied, level, above[row["public_id"]], -1)
+        await self._count(emptied, arrived=False)
+
+    async def _remove_instances(
+        self, by_level: Sequence[Sequence[str]], tally: Tally
+    ) -> list[PublicIds]:
+        rows = await self._connection.fetch(SQL["delete_instances"], *by_level)
+        touched = []
+        for row in rows:
+            ids = PublicIds(row["patient_id"], row["study_id"], row["series_id"], row["public_id"])
+            tally.instance(ids, row["size_bytes"], -1)
+            touched.append(ids)
+        await self._connection.execute(SQL["discard_objects"], [row["object_key"] for row in rows])
+        await self._forget(Level.INSTANCE, rows)
+        return touched
+
+    async def _forget(self, level: Level, rows: Sequence[asyncpg.Record]) -> None:
+        """Remove what users and the changes log had to say of deleted resources."""
+        if not rows:
+            return
+        keys = [row["pk"] for row in rows]
+        await self._connection.execute(SQL["delete_user_metadata"], level.depth, keys)
+        await self._connection.execute(SQL["delete_labels"], level.depth, keys)
+        await self._connection.execute(SQL["forget_changes"], [row["public_id"] for row in rows])
+
+    async def progress(self) -> Progress:
+        """Tell how far the index has come."""
+        async with self._transaction() as connection:
+            (row,) = await connection.fetch(SQL["progress"])
+        swept = row["swept_until"]
+        position = StreamPosition(row["stream_epoch"], row["applied_sequence"])
+        return Progress(position, swept.timestamp() if swept else None)
+
+    async def restart_at(self, position: StreamPosition) -> None:
+        """Set the progress by hand."""
+        async with self._transaction() as connection:
+            await connection.execute(SQL["advance"], position.epoch, position.sequence)
+
+    async def stabilise(self, stable_age_s: float) -> int:
+        """Mark as stable what received nothing for a while, patients first."""
+        async with self._transaction() as connection:
+            changes = [
+                (f"Stable{level}", level, row["public_id"])
+                for level in _PARENTS_FIRST
+                for row in await connection.fetch(SQL[f"stabilise_{_TABLES[level]}"], stable_age_s)
+            ]
+            await self._log(changes)
+        return len(changes)
+
+    async def recycle(self, *, max_bytes: int, max_patients: int) -> int:
+        """Delete the oldest unprotected patients until the limits hold, never the newest one."""
+        deleted = 0
+        while True:
+            async with self._transaction() as connection:
+                (size,) = await connection.fetch(SQL["server_size"])
+                if not (0 < max_bytes < size["size_bytes"]) and not (
+                    0 < max_patients < size["patient_count"]
+                ):
+                    return deleted
+                oldest = await connection.fetchval(SQL["oldest_patient"])
+                if oldest is None or size["patient_count"] == 1:
+                    return deleted
+                await self._delete([(Level.PATIENT, oldest)])
+            deleted += 1
+            log.info("patient_recycled", patient=oldest)
+
+    async def garbage(self, *, at_most: int) -> list[str]:
+        """Keys of objects that may be removed from the store, oldest first."""
+        async with self._transaction() as connection:
+            return [row["object_key"] for row in await connection.fetch(SQL["garbage"], at_most)]
+
+    async def forget_garbage(self, keys: Sequence[str]) -> None:
+        """These objects are gone."""
+        async with self._transaction() as connection:
+            await connection.execute(SQL["forget_garbage"], keys)
+
+    async def unknown_keys(self, keys: Sequence[str]) -> list[str]:
+        """Those of the keys that neither an instance nor the garbage list knows."""
+        async with self._transaction() as connection:
+            return [row["key"] for row in await connection.fetch(SQL["unknown_keys"], keys)]
+
+    async def swept(self, until_s: float) -> None:
+        """Everything received before `until_s` was swept."""
+        async with self._transaction() as connection:
+            await connection.execute(SQL["swept"], until_s)
+
+
+def _id_at(ids: PublicIds, level: Level) -> str:
+    return str(getattr(ids, level.lower()))
+
+
+def _parent_id(entry: InstanceEntry, level: Level) -> str:
+    return _id_at(entry.public_ids, LEVELS[level.depth - 1])
+
+
+def _first_of_each(entries: Sequence[InstanceEntry], level: Level) -> dict[str, InstanceEntry]:
+    first: dict[str, InstanceEntry] = {}
+    for entry in entries:
+        first.setdefault(_id_at(entry.public_ids, level), entry)
+    return first
+
+
+def _count_new(tally: Tally, level: Level, ids: PublicIds, sign: int = 1) -> None:
+    if level is Level.PATIENT:
+        tally.new_patient(sign)
+    elif level is Level.STUDY:
+        tally.new_study(ids, sign)
+    else:
+        tally.new_series(ids, sign)

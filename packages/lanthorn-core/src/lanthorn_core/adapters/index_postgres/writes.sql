@@ -1,0 +1,222 @@
+-- What the indexer writes. Every statement handles a whole batch.
+
+-- name: known_instances
+SELECT public_id, instance_pk, object_key FROM instance WHERE public_id = ANY($1::text[])
+
+-- name: discarded_keys
+SELECT object_key FROM object_garbage WHERE object_key = ANY($1::text[])
+
+-- name: insert_patients
+-- The first values stay: what later instances say of their patient is not looked at.
+INSERT INTO patient (public_id, main_tags, metadata, updated_at)
+SELECT public_id, main_tags::jsonb, metadata::jsonb, now()
+FROM unnest($1::text[], $2::text[], $3::text[])
+    WITH ORDINALITY AS t (public_id, main_tags, metadata, place)
+ORDER BY place
+ON CONFLICT (public_id) DO NOTHING
+RETURNING public_id
+
+-- name: insert_studies
+INSERT INTO study (public_id, main_tags, metadata, patient_pk, updated_at)
+SELECT public_id, main_tags::jsonb, metadata::jsonb, parent_pk, now()
+FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
+    WITH ORDINALITY AS t (public_id, main_tags, metadata, parent_pk, place)
+ORDER BY place
+ON CONFLICT (public_id) DO NOTHING
+RETURNING public_id
+
+-- name: insert_series
+INSERT INTO series (
+    public_id, main_tags, metadata, study_pk, expected_number_of_instances, updated_at
+)
+SELECT public_id, main_tags::jsonb, metadata::jsonb, parent_pk, expected, now()
+FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::integer[])
+    WITH ORDINALITY AS t (public_id, main_tags, metadata, parent_pk, expected, place)
+ORDER BY place
+ON CONFLICT (public_id) DO NOTHING
+RETURNING public_id
+
+-- name: insert_instances
+INSERT INTO instance (
+    public_id, main_tags, metadata, series_pk, object_key, size_bytes, sha256, sop_class_uid,
+    transfer_syntax_uid, pixel_data_offset, index_in_series, number_of_frames, received_at
+)
+SELECT public_id, main_tags::jsonb, metadata::jsonb, series_pk, object_key, size_bytes, sha256,
+    sop_class_uid, transfer_syntax_uid, pixel_data_offset, index_in_series, number_of_frames,
+    to_timestamp(received_at)
+FROM unnest(
+    $1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[], $6::bigint[], $7::text[],
+    $8::text[], $9::text[], $10::bigint[], $11::integer[], $12::integer[], $13::float8[]
+) WITH ORDINALITY AS t (
+    public_id, main_tags, metadata, series_pk, object_key, size_bytes, sha256, sop_class_uid,
+    transfer_syntax_uid, pixel_data_offset, index_in_series, number_of_frames, received_at, place
+)
+ORDER BY place
+
+-- name: reindex_instances
+-- Main tags and metadata are read again; what users added stays.
+UPDATE instance SET main_tags = t.main_tags::jsonb, metadata = t.metadata::jsonb,
+    index_in_series = t.index_in_series, number_of_frames = t.number_of_frames
+FROM unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::integer[])
+    AS t (public_id, main_tags, metadata, index_in_series, number_of_frames)
+WHERE instance.public_id = t.public_id
+
+-- name: reindex_patients
+UPDATE patient SET main_tags = t.main_tags::jsonb, metadata = t.metadata::jsonb
+FROM unnest($1::text[], $2::text[], $3::text[]) AS t (public_id, main_tags, metadata)
+WHERE patient.public_id = t.public_id
+
+-- name: reindex_studies
+UPDATE study SET main_tags = t.main_tags::jsonb, metadata = t.metadata::jsonb
+FROM unnest($1::text[], $2::text[], $3::text[]) AS t (public_id, main_tags, metadata)
+WHERE study.public_id = t.public_id
+
+-- name: reindex_series
+UPDATE series SET main_tags = t.main_tags::jsonb, metadata = t.metadata::jsonb,
+    expected_number_of_instances = t.expected
+FROM unnest($1::text[], $2::text[], $3::text[], $4::integer[])
+    AS t (public_id, main_tags, metadata, expected)
+WHERE series.public_id = t.public_id
+
+-- name: count_up_series
+-- Arrivals and departures of instances, carried to the counters of all levels above. Rows that
+-- received something (the last parameter) are no longer stable.
+UPDATE series SET instance_count = instance_count + t.instances,
+    size_bytes = size_bytes + t.bytes,
+    updated_at = CASE WHEN $4 THEN now() ELSE updated_at END,
+    is_stable = is_stable AND NOT $4
+FROM unnest($1::text[], $2::integer[], $3::bigint[]) AS t (public_id, instances, bytes)
+WHERE series.public_id = t.public_id
+
+-- name: count_up_studies
+UPDATE study SET series_count = series_count + t.series,
+    instance_count = instance_count + t.instances,
+    size_bytes = size_bytes + t.bytes,
+    updated_at = CASE WHEN $5 THEN now() ELSE updated_at END,
+    is_stable = is_stable AND NOT $5
+FROM unnest($1::text[], $2::integer[], $3::integer[], $4::bigint[])
+    AS t (public_id, series, instances, bytes)
+WHERE study.public_id = t.public_id
+
+-- name: count_up_patients
+UPDATE patient SET study_count = study_count + t.studies,
+    series_count = series_count + t.series,
+    instance_count = instance_count + t.instances,
+    size_bytes = size_bytes + t.bytes,
+    updated_at = CASE WHEN $6 THEN now() ELSE updated_at END,
+    is_stable = is_stable AND NOT $6
+FROM unnest($1::text[], $2::integer[], $3::integer[], $4::integer[], $5::bigint[])
+    AS t (public_id, studies, series, instances, bytes)
+WHERE patient.public_id = t.public_id
+
+-- name: count_up_server
+UPDATE statistic SET patient_count = patient_count + $1, study_count = study_count + $2,
+    series_count = series_count + $3, instance_count = instance_count + $4,
+    size_bytes = size_bytes + $5
+
+-- name: completed_series
+-- Of the series just touched, those whose instances are now all there (Orthanc's CompletedSeries).
+SELECT series.public_id FROM series
+WHERE series.public_id = ANY($1::text[])
+    AND instance_count = expected_number_of_instances
+    AND expected_number_of_instances = (
+        SELECT count(DISTINCT index_in_series) FROM instance
+        WHERE instance.series_pk = series.series_pk
+            AND index_in_series BETWEEN 1 AND expected_number_of_instances
+    )
+
+-- name: log_changes
+WITH numbered AS (
+    UPDATE change_counter SET last_sequence = last_sequence + cardinality($1::text[])
+    RETURNING last_sequence - cardinality($1::text[]) AS base
+)
+INSERT INTO change (sequence, change_type, level, public_id, recorded_at)
+SELECT base + place, change_type, level, public_id, now()
+FROM numbered, unnest($1::text[], $2::smallint[], $3::text[])
+    WITH ORDINALITY AS t (change_type, level, public_id, place)
+
+-- name: forget_changes
+DELETE FROM change WHERE public_id = ANY($1::text[])
+
+-- name: discard_objects
+INSERT INTO object_garbage (object_key) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING
+
+-- name: delete_instances
+-- Instances at or below any of the resources, with the ids of all that is above them.
+WITH doomed AS (
+    SELECT instance_pk FROM instance
+        JOIN series USING (series_pk) JOIN study USING (study_pk) JOIN patient USING (patient_pk)
+    WHERE instance.public_id = ANY($4::text[]) OR series.public_id = ANY($3::text[])
+        OR study.public_id = ANY($2::text[]) OR patient.public_id = ANY($1::text[])
+)
+DELETE FROM instance USING doomed, series, study, patient
+WHERE instance.instance_pk = doomed.instance_pk AND series.series_pk = instance.series_pk
+    AND study.study_pk = series.study_pk AND patient.patient_pk = study.patient_pk
+RETURNING instance.instance_pk AS pk, instance.public_id, instance.object_key,
+    instance.size_bytes, series.public_id AS series_id, study.public_id AS study_id,
+    patient.public_id AS patient_id
+
+-- name: delete_empty_series
+DELETE FROM series WHERE public_id = ANY($1::text[]) AND instance_count = 0
+RETURNING series_pk AS pk, public_id
+
+-- name: delete_empty_studies
+DELETE FROM study WHERE public_id = ANY($1::text[]) AND instance_count = 0
+RETURNING study_pk AS pk, public_id
+
+-- name: delete_empty_patients
+DELETE FROM patient WHERE public_id = ANY($1::text[]) AND instance_count = 0
+RETURNING patient_pk AS pk, public_id
+
+-- name: delete_user_metadata
+DELETE FROM user_metadata WHERE level = $1 AND resource_pk = ANY($2::bigint[])
+
+-- name: delete_labels
+DELETE FROM label WHERE level = $1 AND resource_pk = ANY($2::bigint[])
+
+-- name: progress
+SELECT stream_epoch, applied_sequence, swept_until FROM index_progress
+
+-- name: advance
+UPDATE index_progress SET stream_epoch = $1, applied_sequence = $2
+
+-- name: stabilise_patients
+UPDATE patient SET is_stable = true
+WHERE NOT is_stable AND updated_at < now() - make_interval(secs => $1) RETURNING public_id
+
+-- name: stabilise_studies
+UPDATE study SET is_stable = true
+WHERE NOT is_stable AND updated_at < now() - make_interval(secs => $1) RETURNING public_id
+
+-- name: stabilise_series
+UPDATE series SET is_stable = true
+WHERE NOT is_stable AND updated_at < now() - make_interval(secs => $1) RETURNING public_id
+
+-- name: oldest_patient
+SELECT public_id FROM patient WHERE NOT is_protected
+ORDER BY updated_at LIMIT 1
+
+-- name: server_size
+SELECT patient_count, size_bytes FROM statistic
+
+-- name: garbage
+SELECT object_key FROM object_garbage ORDER BY discarded_at LIMIT $1
+
+-- name: forget_garbage
+DELETE FROM object_garbage WHERE object_key = ANY($1::text[])
+
+-- name: unknown_keys
+SELECT key FROM unnest($1::text[]) AS key
+WHERE NOT EXISTS (SELECT FROM instance WHERE object_key = key)
+    AND NOT EXISTS (SELECT FROM object_garbage WHERE object_key = key)
+
+-- name: swept
+UPDATE index_progress SET swept_until = to_timestamp($1)
+
+-- name: truncate
+-- The garbage stays listed: what was deleted shall not come back.
+TRUNCATE patient, study, series, instance, user_metadata, label, change
+
+-- name: clear_statistic
+UPDATE statistic SET patient_count = 0, study_count = 0, series_count = 0, instance_count = 0,
+    size_bytes = 0

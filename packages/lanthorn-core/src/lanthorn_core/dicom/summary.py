@@ -1,0 +1,275 @@
+"""What the index keeps of an instance.
+
+References
+----------
+Orthanc's `MainDicomTags`, `IndexInSeries` and `ExpectedNumberOfInstances`; the rules were observed
+on Orthanc 1.13.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from lanthorn_core.dicom.charset import TextDecoder, decoder_for
+from lanthorn_core.dicom.identifiers import Identity
+from lanthorn_core.dicom.maintags import MAIN_TAGS, MainTag
+from lanthorn_core.dicom.orthancjson import to_orthanc_json
+from lanthorn_core.dicom.part10 import read_elements
+from lanthorn_core.dicom.scan import Header, RawElement
+from lanthorn_core.dicom.tags import US_OR_SS, format_tag, tag_name, vr_of_tag
+from lanthorn_core.dicom.values import MAX_TEXT_BYTES, TEXT_VRS, resolve_us_or_ss, text_of_value
+from lanthorn_core.errors import InvalidDataset, MissingIdentifier
+
+_SPECIFIC_CHARACTER_SET: Final = 0x0008_0005
+_SOP_CLASS_UID: Final = 0x0008_0016
+_SOP_INSTANCE_UID: Final = 0x0008_0018
+_PATIENT_ID: Final = 0x0010_0020
+_CARDIAC_NUMBER_OF_IMAGES: Final = 0x0018_1090
+_STUDY_INSTANCE_UID: Final = 0x0020_000D
+_SERIES_INSTANCE_UID: Final = 0x0020_000E
+_INSTANCE_NUMBER: Final = 0x0020_0013
+_NUMBER_OF_TEMPORAL_POSITIONS: Final = 0x0020_0105
+_IMAGES_IN_ACQUISITION: Final = 0x0020_1002
+_NUMBER_OF_FRAMES: Final = 0x0028_0008
+_PIXEL_REPRESENTATION: Final = 0x0028_0103
+_NUMBER_OF_SLICES: Final = 0x0054_0081
+_NUMBER_OF_TIME_SLICES: Final = 0x0054_0101
+_IMAGE_INDEX: Final = 0x0054_1330
+
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,19}")
+_UINT32_MAX: Final = 0xFFFF_FFFF
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceSummary:
+    """The values of one instance that the index keeps.
+
+    `patient`, `study`, `series` and `instance` map keywords to text. `main_sequences` has, by
+    level and then by tag (``gggg,eeee``), the main tags that are sequences, in Orthanc's full
+    JSON; levels without are left out. `index_text` is Orthanc's metadata `IndexInSeries`, which
+    need not be a number; `index_in_series` is the number if it is one.
+    """
+
+    sop_class_uid: str
+    identity: Identity
+    patient: dict[str, str]
+    study: dict[str, str]
+    series: dict[str, str]
+    instance: dict[str, str]
+    main_sequences: dict[str, dict[str, Any]]
+    number_of_frames: int
+    index_text: str | None
+    index_in_series: int | None
+    expected_number_of_instances: int | None
+    specific_character_set: str | None
+
+    @property
+    def levels(self) -> Mapping[str, dict[str, str]]:
+        """The main tags by name of the level."""
+        return {
+            "Patient": self.patient,
+            "Study": self.study,
+            "Series": self.series,
+            "Instance": self.instance,
+        }
+
+
+class HeaderText:
+    """Reads values of a header as text.
+
+    Parameters
+    ----------
+    header : Header
+        The header of a scan.
+    default_encoding : str
+        Orthanc's option `DefaultEncoding`, for headers that name no character set.
+    """
+
+    def __init__(self, header: Header, default_encoding: str) -> None:
+        self._header = header
+        self._little_endian = header.encoding.little_endian
+        raw = header.value(_SPECIFIC_CHARACTER_SET)
+        self.specific_character_set = (
+            None if raw is None else raw.decode("latin-1").split("\0")[0].rstrip(" ")
+        )
+        self.decoder: TextDecoder = decoder_for(self.specific_character_set, default_encoding)
+
+    def get(self, tag: int) -> str | None:
+        """Return the text of a top-level element; None if absent, binary or a sequence."""
+        element = self._header.elements.get(tag)
+        if element is None:
+            return None
+        vr, start, length = element
+        value = self._header.encoded[start : start + length]
+        if vr is None:
+            vr = vr_of_tag(tag)
+            if vr == US_OR_SS:
+                vr = resolve_us_or_ss(tag, self.get(_PIXEL_REPRESENTATION))
+        elif vr == "UN":
+            vr = vr_of_tag(tag)
+            if vr not in TEXT_VRS:
+                return None
+            return self.decoder.decode(value[:-1] if value.endswith(b"\0") else value)
+        return text_of_value(vr, value, little_endian=self._little_endian, decoder=self.decoder)
+
+
+def identify(header: Header, default_encoding: str) -> Identity:
+    """Find out which instance this is.
+
+    Parameters
+    ----------
+    header : Header
+        The header of a scan.
+    default_encoding : str
+        Orthanc's option `DefaultEncoding`.
+
+    Raises
+    ------
+    MissingIdentifier
+        The Study, Series or SOP Instance UID is absent.
+    InvalidDataset
+        One of them is empty, or no text, or an identifier is longer than 256 bytes.
+    """
+    return _identity(header, HeaderText(header, default_encoding))
+
+
+def summarize(
+    header: Header, extra_main_tags: Mapping[str, Iterable[int]], default_encoding: str
+) -> InstanceSummary:
+    """Collect what the index keeps of an instance.
+
+    Parameters
+    ----------
+    header : Header
+        The header of a scan.
+    extra_main_tags : mapping of str to iterable of int
+        By level (``Patient``, ...), tags to keep beside `MAIN_TAGS`.
+    default_encoding : str
+        Orthanc's option `DefaultEncoding`.
+
+    Raises
+    ------
+    InvalidDataset
+        As `identify` does.
+    """
+    text = HeaderText(header, default_encoding)
+    levels: dict[str, dict[str, str]] = {}
+    sequences: dict[str, dict[str, Any]] = {}
+    for level, main_tags in MAIN_TAGS.items():
+        kept: dict[str, str] = {}
+        for tag, keyword in _with_extra(main_tags, extra_main_tags.get(level, ())):
+            element = header.elements.get(tag)
+            if element is None:
+                continue
+            if _is_sequence(tag, element):
+                key = format_tag(tag)
+                sequences.setdefault(level, {})[key] = _sequence(header, tag, default_encoding)
+                continue
+            value = text.get(tag)
+            if value is not None and _is_short(value):
+                kept[keyword] = value
+        levels[level] = kept
+    index_text = _index_text(text)
+    return InstanceSummary(
+        sop_class_uid=text.get(_SOP_CLASS_UID) or "",
+        identity=_identity(header, text),
+        patient=levels["Patient"],
+        study=levels["Study"],
+        series=levels["Series"],
+        instance=levels["Instance"],
+        main_sequences=sequences,
+        number_of_frames=max(_integer(text.get(_NUMBER_OF_FRAMES), stripped=True) or 1, 1),
+        index_text=index_text,
+        index_in_series=_index_in_series(index_text),
+        expected_number_of_instances=_expected_number_of_instances(text),
+        specific_character_set=text.specific_character_set,
+    )
+
+
+def _with_extra(main_tags: tuple[MainTag, ...], extra: Iterable[int]) -> list[tuple[int, str]]:
+    known = {main.tag for main in main_tags}
+    return [*main_tags, *((tag, tag_name(tag)) for tag in extra if tag not in known)]
+
+
+def _is_short(text: str) -> bool:
+    return len(text) * 4 <= MAX_TEXT_BYTES or len(text.encode()) <= MAX_TEXT_BYTES
+
+
+def _is_sequence(tag: int, element: RawElement) -> bool:
+    return (element.vr or vr_of_tag(tag)) == "SQ"
+
+
+def _sequence(header: Header, tag: int, default_encoding: str) -> dict[str, Any]:
+    """Render one top-level sequence, and read no more than it."""
+    _, start, length = header.elements[tag]
+    header_length = 8 if header.encoding.implicit else 12
+    charset = header.elements.get(_SPECIFIC_CHARACTER_SET)
+    parts = [] if charset is None else [(charset.start - 8, charset.start + charset.length)]
+    parts.append((start - header_length, start + length))
+    encoded = b"".join(header.encoded[begin:end] for begin, end in parts)
+    dataset = read_elements(encoded, header.encoding)
+    answer = to_orthanc_json(dataset, style="full", default_encoding=default_encoding)
+    rendered: dict[str, Any] = answer[format_tag(tag)]
+    return rendered
+
+
+def _identity(header: Header, text: HeaderText) -> Identity:
+    identifiers = []
+    for tag in (_PATIENT_ID, _STUDY_INSTANCE_UID, _SERIES_INSTANCE_UID, _SOP_INSTANCE_UID):
+        name = f"{tag_name(tag)} ({format_tag(tag)})"
+        if tag not in header.elements:
+            if tag != _PATIENT_ID:
+                raise MissingIdentifier(f"{name} is missing")
+            identifiers.append("")
+            continue
+        value = text.get(tag)
+        if value is None or not _is_short(value):
+            raise InvalidDataset(f"{name} is not a short text")
+        if not value and tag != _PATIENT_ID:
+            raise InvalidDataset(f"{name} is empty")
+        identifiers.append(value)
+    return Identity(*identifiers)
+
+
+def _integer(text: str | None, *, stripped: bool = False) -> int | None:
+    if text is None:
+        return None
+    if stripped:
+        text = text.strip()
+    return int(text) if _INTEGER.fullmatch(text) else None
+
+
+def _index_text(text: HeaderText) -> str | None:
+    value = text.get(_INSTANCE_NUMBER)
+    if value is None:
+        value = text.get(_IMAGE_INDEX)
+    return None if value is None else value.strip()
+
+
+def _index_in_series(index_text: str | None) -> int | None:
+    index = _integer(index_text)
+    return index if index is not None and 0 <= index <= _UINT32_MAX else None
+
+
+def _expected_number_of_instances(text: HeaderText) -> int | None:
+    """Multiply what the first applicable pair of tags says, as Orthanc does."""
+    pairs = (
+        (_IMAGES_IN_ACQUISITION, _NUMBER_OF_TEMPORAL_POSITIONS),
+        (_NUMBER_OF_SLICES, _NUMBER_OF_TIME_SLICES),
+        (_CARDIAC_NUMBER_OF_IMAGES,),
+    )
+    for pair in pairs:
+        values = [text.get(tag) for tag in pair]
+        if None in values:
+            continue
+        product = 1
+        for value in values:
+            factor = _integer(value)
+            if factor is None:
+                return None
+            product *= factor
+        return product if product > 0 else None
+    return None

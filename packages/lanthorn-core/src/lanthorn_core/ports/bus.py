@@ -1,0 +1,139 @@
+"""The event stream: durable, ordered, acknowledged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from lanthorn_core.events import Event
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class StreamPosition:
+    """A place in one incarnation of the stream.
+
+    `epoch` names the incarnation (a stream that was lost and made anew counts from 1 again), so
+    that positions compare only within one epoch.
+    """
+
+    epoch: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One event as it came out of the stream; `payload` is not yet decoded."""
+
+    position: StreamPosition
+    payload: bytes
+
+
+class EventPublisher(Protocol):
+    """The side of the stream that services write to. Raises `BusUnavailable` throughout."""
+
+    async def publish(self, event: Event, *, message_id: str) -> StreamPosition:
+        """Publish an event; on return the stream has acknowledged it.
+
+        A second event of the same `message_id` within the stream's duplicate window is dropped.
+        """
+        ...
+
+    async def last_position(self) -> StreamPosition:
+        """Ask the stream's leader for the position of its newest event."""
+        ...
+
+    async def check(self) -> None:
+        """Return when the stream answers."""
+        ...
+
+
+class EventConsumer(Protocol):
+    """The indexer's side: everything not yet acknowledged, in the stream's order.
+
+    `first_sequence` is the oldest event that the stream still held when the consumer was opened
+    (all before it was acknowledged, or is lost), `last_position` the newest.
+    """
+
+    @property
+    def first_sequence(self) -> int:
+        """Number of the oldest event held."""
+        ...
+
+    @property
+    def last_position(self) -> StreamPosition:
+        """Place of the newest event held."""
+        ...
+
+    async def fetch(self, *, at_most: int, wait_s: float) -> Sequence[Delivery]:
+        """Wait up to `wait_s` for events; an empty answer means none came."""
+        ...
+
+    async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
+        """Let the stream forget these events."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedEvent:
+    """An event that the indexer gave up on, with the last error; `number` names it."""
+
+    number: int
+    payload: bytes
+    error: str
+    original_sequence: int
+
+
+class Retries(Protocol):
+    """Where events go that failed in the indexer: tried again with back-off, then parked."""
+
+    async def set_aside(self, delivery: Delivery, error: str) -> None:
+        """Move a failed event to the retry subject; on return it is durable there."""
+        ...
+
+    async def next(self, *, wait_s: float) -> RetryAttempt | None:
+        """Wait up to `wait_s` for an event whose time has come."""
+        ...
+
+    async def parked(self) -> list[ParkedEvent]:
+        """List what was given up on."""
+        ...
+
+    async def retry_parked(self, number: int) -> bool:
+        """Put a parked event back on the retry subject; False when there is none."""
+        ...
+
+
+class RetryAttempt(Protocol):
+    """One event on the retry subject, in hand."""
+
+    payload: bytes
+    original_sequence: int
+
+    async def succeeded(self) -> None:
+        """Forget the event."""
+        ...
+
+    async def failed(self, error: str) -> None:
+        """Try it again later or, after the last attempt, park it."""
+        ...
+
+
+class IndexSignals(Protocol):
+    """Between readers at the barrier and the indexer; a lost signal only costs a little time."""
+
+    async def announce(self, position: StreamPosition) -> None:
+        """Say that everything up to `position` is committed."""
+        ...
+
+    async def on_announce(self, callback: Callable[[StreamPosition], None]) -> None:
+        """Call `callback` with every position announced from now on."""
+        ...
+
+    async def ask(self) -> None:
+        """Say that a reader waits: the indexer shall not gather a larger batch first."""
+        ...
+
+    async def on_ask(self, callback: Callable[[], None]) -> None:
+        """Call `callback` whenever a reader waits."""
+        ...

@@ -1,0 +1,267 @@
+"""The index: where resources are found, and the little that may be written beside the indexer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, Protocol
+
+from lanthorn_core.dicom.matching import MatchingKey
+from lanthorn_core.model import Level
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """A patient, study, series or instance with what the index knows of it.
+
+    `main_tags` maps keywords to texts as Orthanc shows them. `metadata` holds system and user
+    metadata by name. `child_ids` are in the order of arrival; for a series, `child_indexes` are
+    their `IndexInSeries`. The fields below `is_protected` are those of one level only.
+    """
+
+    level: Level
+    public_id: str
+    main_tags: Mapping[str, str]
+    metadata: Mapping[str, str]
+    labels: Sequence[str]
+    parent_id: str | None
+    child_ids: Sequence[str] = ()
+    is_stable: bool = False
+    updated_at: datetime
+    is_protected: bool = False
+    patient_main_tags: Mapping[str, str] = field(default_factory=dict)
+    expected_number_of_instances: int | None = None
+    child_indexes: Sequence[int | None] = ()
+    object_key: str = ""
+    size_bytes: int = 0
+    index_in_series: int | None = None
+    number_of_frames: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class StoredInstance:
+    """Where the bytes of an instance lie, and what a sender must know of them."""
+
+    public_id: str
+    object_key: str
+    size_bytes: int
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    pixel_data_offset: int | None
+    number_of_frames: int
+
+    @property
+    def file_uuid(self) -> str:
+        """The receipt id, which Orthanc's clients know as `FileUuid`."""
+        return self.object_key.rpartition("/")[2].removesuffix(".dcm")
+
+
+LabelsConstraint = Literal["All", "Any", "None"]
+
+
+@dataclass(frozen=True, slots=True)
+class OrderBy:
+    """One key of the order of answers; `key` is a tag's keyword or the name of a metadata."""
+
+    kind: Literal["DicomTag", "Metadata"]
+    key: str
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindQuery:
+    """A question to the index, the same for C-FIND, QIDO-RS and /tools/find.
+
+    `keys` must all be indexed ones (`matching.is_indexed`). `ancestors` restricts to what lies
+    below all of these resources. A `limit` of 0 means no limit. Without `order_by` the answers come
+    in the order of arrival.
+    """
+
+    level: Level
+    keys: Sequence[MatchingKey] = ()
+    labels: Sequence[str] = ()
+    labels_constraint: LabelsConstraint = "All"
+    metadata: Sequence[tuple[str, MatchingKey]] = ()
+    ancestors: Sequence[tuple[Level, str]] = ()
+    order_by: Sequence[OrderBy] = ()
+    since: int = 0
+    limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One entry of the changes log."""
+
+    sequence: int
+    change_type: str
+    level: Level
+    public_id: str
+    recorded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ChangesPage:
+    """A window of the changes log; `first` and `last` are the log's own bounds if it is empty."""
+
+    changes: Sequence[Change]
+    done: bool
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """Counts of resources at and below somewhere, and the bytes of their objects."""
+
+    patients: int
+    studies: int
+    series: int
+    instances: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A metadata's value with the number that `ETag` shows."""
+
+    value: str
+    revision: int
+
+
+class IndexReader(Protocol):
+    """Questions to the index. Raises `IndexUnavailable` when the database does not answer.
+
+    Every question shows at least what was acknowledged before `wait_until_current` was called.
+    """
+
+    async def wait_until_current(self) -> bool:
+        """Wait at the index barrier; False when its time limit passed (see architecture)."""
+        ...
+
+    async def find_ids(self, query: FindQuery) -> list[str]:
+        """Public ids of what matches."""
+        ...
+
+    async def find(self, query: FindQuery) -> list[Resource]:
+        """Resources that match."""
+        ...
+
+    async def count(self, query: FindQuery) -> int:
+        """How many match, the window ignored."""
+        ...
+
+    async def resource(self, level: Level, public_id: str) -> Resource | None:
+        """One resource, or None."""
+        ...
+
+    async def resources(self, level: Level, public_ids: Sequence[str]) -> list[Resource]:
+        """Those of the resources that exist, in the order asked."""
+        ...
+
+    async def level_of(self, public_id: str) -> Level | None:
+        """At which level there is a resource of this id."""
+        ...
+
+    async def ancestor(self, level: Level, public_id: str, ancestor: Level) -> str | None:
+        """Id of the resource of level `ancestor` above this one."""
+        ...
+
+    async def lookup(self, text: str) -> list[tuple[Level, str]]:
+        """Resources whose PatientID or UID this is, case and outer spaces ignored."""
+        ...
+
+    async def instances(self, level: Level, public_id: str) -> list[StoredInstance]:
+        """Instances at or below a resource, by series and in order of IndexInSeries, arrival."""
+        ...
+
+    async def computed_tags(
+        self, level: Level, public_ids: Sequence[str], keywords: Sequence[str]
+    ) -> dict[str, dict[str, str]]:
+        """Counts and collections (`COMPUTED_TAGS`) of resources, by id and keyword."""
+        ...
+
+    async def statistics(self) -> Statistics:
+        """Counts of the whole server, maintained and never counted."""
+        ...
+
+    async def resource_statistics(self, level: Level, public_id: str) -> Statistics | None:
+        """Counts below one resource."""
+        ...
+
+    async def changes(
+        self,
+        *,
+        since: int = 0,
+        to: int | None = None,
+        limit: int = 100,
+        types: Sequence[str] = (),
+    ) -> ChangesPage:
+        """Window of the changes log: after `since`, up to `to`; with `to` alone, the last ones."""
+        ...
+
+    async def last_change(self) -> ChangesPage:
+        """The newest entry of the changes log."""
+        ...
+
+    async def labels(self) -> list[str]:
+        """All labels in use, sorted."""
+        ...
+
+    async def user_metadata(self, level: Level, public_id: str, name: str) -> Revision | None:
+        """One user metadata with its revision."""
+        ...
+
+    async def check(self) -> None:
+        """Return when the database answers."""
+        ...
+
+
+class IndexEditor(Protocol):
+    """What users write: short transactions of their own, each with its change.
+
+    Raises `UnknownResource` where the resource is not there, `RevisionMismatch` where `expected`
+    is given and is not the present (revision, MD5 of the value).
+    """
+
+    async def set_label(self, level: Level, public_id: str, label: str) -> None:
+        """Set a label; setting it twice is no error."""
+        ...
+
+    async def remove_label(self, level: Level, public_id: str, label: str) -> None:
+        """Remove a label; one that is not set is no error."""
+        ...
+
+    async def set_metadata(
+        self,
+        level: Level,
+        public_id: str,
+        name: str,
+        value: str,
+        *,
+        expected: tuple[int, str] | None = None,
+        must_expect: bool = False,
+    ) -> Revision:
+        """Write a user metadata; `must_expect` refuses an overwrite without `expected`."""
+        ...
+
+    async def delete_metadata(
+        self,
+        level: Level,
+        public_id: str,
+        name: str,
+        *,
+        expected: tuple[int, str] | None = None,
+        must_expect: bool = False,
+    ) -> bool:
+        """Delete a user metadata; False when it was not there."""
+        ...
+
+    async def set_protected(self, patient_id: str, protected: bool) -> None:
+        """Protect a patient (by public id) from recycling."""
+        ...
+
+    async def clear_changes(self) -> None:
+        """Empty the changes log; its counter goes on."""
+        ...

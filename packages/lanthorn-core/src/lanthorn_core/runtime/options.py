@@ -1,0 +1,291 @@
+"""The options that Lanthorn honours: Orthanc's names, types, limits and defaults.
+
+A field is the option's name in snake case; the option itself is its alias. Where our default is
+not Orthanc's, the description says so. `docs/reference/settings.md` is made from this module.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import (
+    AliasGenerator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+from pydantic.alias_generators import to_pascal
+
+from lanthorn_core.dicom.charset import DEFAULT_ENCODINGS
+from lanthorn_core.dicom.tags import parse_tag
+from lanthorn_core.errors import UnknownTag
+from lanthorn_core.runtime.environment import RuntimeEnvironment
+from lanthorn_core.runtime.remote import AETitle, ContentType, DictionaryEntry, Peer, Port, RemoteAE
+
+_IRREGULAR: Final = {
+    "case_sensitive_pn": "CaseSensitivePN",
+    "store_md5_for_attachments": "StoreMD5ForAttachments",
+}
+_NOT_FROM_FILES: Final = frozenset({"runtime", "warnings"})
+_MEBIBYTE: Final = 1 << 20
+
+LevelName = Literal["Patient", "Study", "Series", "Instance"]
+UserNumber = Annotated[int, Field(ge=1024, le=65535)]
+UidPattern = Annotated[str, Field(pattern=r"^[0-9.?*]{1,64}$")]
+Count = Annotated[int, Field(ge=0)]
+
+
+def option_name(field: str) -> str:
+    """Return the option of a field, such as ``DicomAet`` for ``dicom_aet``."""
+    return _IRREGULAR.get(field) or to_pascal(field)
+
+
+_CONFIG: Final = ConfigDict(
+    frozen=True, populate_by_name=True, alias_generator=AliasGenerator(alias=option_name)
+)
+
+
+class StorageOptions(BaseModel):
+    """What is kept, for how long, and what is known of it."""
+
+    model_config = _CONFIG
+
+    name: str = Field("Lanthorn", description="Name of this server, shown to users")
+    maximum_storage_size: Count = Field(0, description="Limit of the store in MB; 0 is no limit")
+    maximum_patient_count: Count = Field(0, description="Limit of patients; 0 is no limit")
+    maximum_storage_mode: Literal["Recycle", "Reject"] = Field(
+        "Recycle", description="At a limit: remove the oldest patients, or refuse what is new"
+    )
+    overwrite_instances: bool = Field(
+        False,
+        description=(
+            "A resend replaces the instance that is there. `Never` and `Always` may be written for "
+            "`false` and `true`; `IfChanged` counts as `Always`, with a warning"
+        ),
+    )
+    stable_age: Annotated[int, Field(ge=1)] = Field(
+        60, description="Seconds without arrivals until a resource is stable"
+    )
+    extra_main_dicom_tags: Mapping[LevelName, tuple[str, ...]] = Field(
+        default_factory=dict, description="Tags to index besides the main ones, by level"
+    )
+    user_metadata: Mapping[str, UserNumber] = Field(
+        default_factory=dict, description="Names of user metadata and their numbers"
+    )
+    user_content_type: Mapping[str, ContentType] = Field(
+        default_factory=dict,
+        description="Names of user attachments and their number, or `[number, media type]`",
+    )
+    default_encoding: str = Field(
+        "Latin1", description="Character set of data sets that name none, and of C-FIND answers"
+    )
+    dictionary: Mapping[str, DictionaryEntry] = Field(
+        default_factory=dict,
+        description="More tags: `gggg,eeee` to `[VR, name, minimum, maximum, private creator]`",
+    )
+    default_private_creator: str = Field(
+        "", description="Private creator of private tags that name none"
+    )
+    store_md5_for_attachments: bool = Field(
+        True, alias_priority=1, description="Offer the MD5 of attachments"
+    )
+    check_revisions: bool = Field(
+        False, description="Changes of metadata must name the revision that they replace"
+    )
+    read_only: bool = Field(False, description="Refuse everything that would change the store")
+    storage_access_on_find: Literal["Always", "Answers", "Never"] = Field(
+        "Always", description="Searches may open objects: to match and answer, to answer, never"
+    )
+    limit_find_results: Count = Field(
+        0, description="Most answers of a search for patients, studies or series; 0 is no limit"
+    )
+    limit_find_instances: Count = Field(
+        0, description="Most answers of a search for instances; 0 is no limit"
+    )
+    case_sensitive_pn: bool = Field(
+        False, description="Case matters when names of persons are matched"
+    )
+
+    @field_validator("overwrite_instances", mode="before")
+    @classmethod
+    def _overwrite_by_name(cls, value: Any) -> Any:
+        return {"Never": False, "Always": True, "IfChanged": True}.get(value, value) if isinstance(
+            value, str
+        ) else value
+
+    @field_validator("default_encoding")
+    @classmethod
+    def _known_encoding(cls, value: str) -> str:
+        if value not in DEFAULT_ENCODINGS:
+            raise ValueError(f"expected one of {', '.join(DEFAULT_ENCODINGS)}")
+        return value
+
+    @field_validator("extra_main_dicom_tags")
+    @classmethod
+    def _known_tags(
+        cls, value: Mapping[LevelName, tuple[str, ...]]
+    ) -> Mapping[LevelName, tuple[str, ...]]:
+        for tags in value.values():
+            for tag in tags:
+                try:
+                    parse_tag(tag)
+                except UnknownTag as error:
+                    raise ValueError(f"expected tags, and {tag!r} is none") from error
+        return value
+
+
+class HttpOptions(BaseModel):
+    """The HTTP server and who may use it."""
+
+    model_config = _CONFIG
+
+    http_server_enabled: bool = Field(True, description="Serve HTTP at all")
+    http_port: Port = Field(8042, description="TCP port of HTTP")
+    remote_access_allowed: bool = Field(
+        False,
+        description=(
+            "Listen on all addresses, not the loopback only; has no effect while authentication is "
+            "off"
+        ),
+    )
+    authentication_enabled: bool = Field(
+        False, description="Ask for a user and password; by default as `RemoteAccessAllowed`"
+    )
+    registered_users: Mapping[str, SecretStr] = Field(
+        default_factory=dict, description="Users and their passwords; there are none by default"
+    )
+    http_describe_errors: bool = Field(True, description="Answer errors with a body that explains")
+    http_compression_enabled: bool = Field(False, description="Compress answers for who asks")
+    keep_alive: bool = Field(True, description="Keep HTTP connections for the next request")
+    keep_alive_timeout: Annotated[int, Field(ge=1)] = Field(
+        1, description="Seconds that an idle HTTP connection is kept"
+    )
+    orthanc_explorer_enabled: bool = Field(True, description="Serve the explorer's pages")
+    metrics_enabled: bool = Field(True, description="Serve metrics in the REST API")
+    orthanc_peers: Mapping[str, Peer] = Field(
+        default_factory=dict,
+        description="Other servers with this REST API: an object, or `[url, user, password]`",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _authentication_follows_access(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            remote = value.get("RemoteAccessAllowed", value.get("remote_access_allowed", False))
+            if not {"AuthenticationEnabled", "authentication_enabled"} & value.keys():
+                return {**value, "AuthenticationEnabled": remote}
+        return value
+
+    @property
+    def http_bind_host(self) -> str:
+        """Address to listen on: not the loopback only if authentication is on."""
+        if self.remote_access_allowed and self.authentication_enabled:
+            return "0.0.0.0"  # noqa: S104  # asked for by RemoteAccessAllowed
+        return "127.0.0.1"
+
+
+class DicomOptions(BaseModel):
+    """The DICOM server and who may use it."""
+
+    model_config = _CONFIG
+
+    dicom_server_enabled: bool = Field(True, description="Serve DICOM at all")
+    dicom_aet: AETitle = Field("LANTHORN", description="Our AE title (Orthanc's is `ORTHANC`)")
+    dicom_port: Port = Field(4242, description="TCP port of DICOM")
+    dicom_check_called_aet: bool = Field(False, description="Refuse who calls another AE title")
+    strict_aet_comparison: bool = Field(False, description="Case matters in AE titles")
+    dicom_check_modality_host: bool = Field(
+        False, description="A known AE must come from its configured address"
+    )
+    dicom_always_allow_echo: bool = Field(True, description="Everybody may C-ECHO")
+    dicom_always_allow_store: bool = Field(True, description="Everybody may C-STORE")
+    dicom_always_allow_find: bool = Field(False, description="Everybody may C-FIND")
+    dicom_always_allow_find_worklist: bool = Field(
+        False, description="Everybody may C-FIND worklists"
+    )
+    dicom_always_allow_get: bool = Field(False, description="Everybody may C-GET")
+    dicom_always_allow_move: bool = Field(False, description="Everybody may C-MOVE")
+    dicom_modalities: Mapping[str, RemoteAE] = Field(
+        default_factory=dict,
+        description="Known remote AEs: an object, or `[AET, host, port, manufacturer]`",
+    )
+    dicom_scp_timeout: Count = Field(
+        30, description="Seconds of a peer's silence until its association is aborted; 0 is never"
+    )
+    dicom_threads_count: Annotated[int, Field(ge=1)] = Field(
+        128,
+        description=(
+            "Associations that one gateway process serves at once (Orthanc's default is 4 threads; "
+            "an association costs us no thread)"
+        ),
+    )
+    maximum_pdu_length: Annotated[int, Field(ge=4096, le=131072)] = Field(
+        131072, description="Longest PDU that we take, in bytes (Orthanc's default is 16384)"
+    )
+    accepted_transfer_syntaxes: tuple[UidPattern, ...] = Field(
+        ("1.2.840.10008.1.*",), description="Transfer syntaxes taken by C-STORE; `*` and `?` match"
+    )
+    unknown_sop_class_accepted: bool = Field(
+        False, description="Take SOP classes by C-STORE that the Standard does not know"
+    )
+    accepted_sop_classes: tuple[UidPattern, ...] = Field(
+        (), description="SOP classes taken by C-STORE; empty is all storage classes"
+    )
+    rejected_sop_classes: tuple[UidPattern, ...] = Field(
+        (), description="SOP classes not taken by C-STORE, of the accepted ones"
+    )
+
+    @field_validator("dicom_aet", mode="before")
+    @classmethod
+    def _without_outer_spaces(cls, value: Any) -> Any:
+        return value.strip(" ") if isinstance(value, str) else value
+
+
+class LanthornSection(BaseModel):
+    """Section `Lanthorn`: what Orthanc does not have."""
+
+    model_config = _CONFIG
+
+    index_barrier_timeout: Annotated[float, Field(gt=0)] = Field(
+        10.0, description="Seconds that a query waits for the index to be current"
+    )
+    maximum_in_flight_bytes: Annotated[int, Field(ge=_MEBIBYTE)] = Field(
+        256 * _MEBIBYTE, description="Bytes of received objects that one process holds in memory"
+    )
+    gateway_processes: Annotated[int, Field(ge=1, le=64)] = Field(
+        default_factory=lambda: min(4, os.cpu_count() or 1),
+        description="Gateway processes on one machine (default: one for each core, at most 4)",
+    )
+    sweep_interval: Annotated[float, Field(gt=0)] = Field(
+        900.0, description="Seconds between searches for objects that the index does not know"
+    )
+    object_store_threads: Annotated[int, Field(ge=1, le=64)] = Field(
+        6, description="Threads, and connections, of one process to the object store"
+    )
+    log_format: Literal["json", "console"] = Field("json", description="Form of the log's lines")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least level that is logged"
+    )
+
+
+class Settings(DicomOptions, HttpOptions, StorageOptions):
+    """Everything a process is told: Orthanc's options, the `Lanthorn` section, the environment.
+
+    `warnings` are the texts to log at start: options that are unknown or that Lanthorn does not
+    honour.
+    """
+
+    lanthorn: LanthornSection = Field(default_factory=LanthornSection)
+    runtime: RuntimeEnvironment = Field(default_factory=RuntimeEnvironment)
+    warnings: tuple[str, ...] = ()
+
+
+OPTION_FIELDS: Final[Mapping[str, str]] = {
+    option_name(field): field for field in Settings.model_fields if field not in _NOT_FROM_FILES
+}
+"""Honoured options (with the section `Lanthorn`) and their fields."""

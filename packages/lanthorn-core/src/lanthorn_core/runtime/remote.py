@@ -1,0 +1,169 @@
+"""The neighbours: remote application entities, Orthanc peers, and extra dictionary entries."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic.alias_generators import to_pascal
+
+AETitle = Annotated[str, Field(pattern=r"^[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?$")]
+"""At most 16 characters, no backslash, outer spaces not significant (PS3.5 Section 6.2)."""
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+Manufacturer = Literal[
+    "Generic",
+    "GenericNoWildcardInDates",
+    "GenericNoUniversalWildcard",
+    "Vitrea",
+    "GE",
+    "SiemensSyngoCT",
+]
+_OBSOLETE_MANUFACTURERS: Final[Mapping[str, Manufacturer]] = {
+    "EFilm2": "Generic",
+    "MedInria": "Generic",
+    "ClearCanvas": "Generic",
+    "Dcm4Chee": "Generic",
+    "AgfaImpax": "GenericNoWildcardInDates",
+    "SyngoVia": "GenericNoWildcardInDates",
+}
+_ALIASES: Final = {"ae_title": "AET", "local_ae_title": "LocalAet", "timeout_s": "Timeout"}
+
+
+def _option_name(field: str) -> str:
+    return _ALIASES.get(field) or to_pascal(field)
+
+
+_CONFIG: Final = ConfigDict(
+    frozen=True,
+    populate_by_name=True,
+    alias_generator=AliasGenerator(alias=_option_name),
+)
+
+
+class RemoteAE(BaseModel):
+    """One entry of `DicomModalities`: a remote application entity and what it may do.
+
+    Written as an object or as ``[AET, Host, Port]`` with an optional manufacturer.
+    `model_dump(by_alias=True)` is what ``GET /modalities?expand`` shows.
+    """
+
+    model_config = _CONFIG
+
+    ae_title: AETitle
+    host: Annotated[str, Field(min_length=1)]
+    port: Port
+    manufacturer: Manufacturer = "Generic"
+    allow_echo: bool = True
+    allow_find: bool = True
+    allow_find_worklist: bool = True
+    allow_get: bool = True
+    allow_move: bool = True
+    allow_store: bool = True
+    allow_n_action: bool = True
+    allow_event_report: bool = True
+    allow_transcoding: bool = True
+    use_dicom_tls: bool = False
+    local_ae_title: AETitle | Literal[""] = ""
+    timeout_s: Annotated[int, Field(ge=0)] = 0
+    retrieve_method: Literal["SystemDefault", "C-MOVE", "C-GET"] = "SystemDefault"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_orthanc(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            if not 3 <= len(value) <= 4:
+                raise ValueError("expected [AET, Host, Port] or [AET, Host, Port, Manufacturer]")
+            value = dict(zip(("AET", "Host", "Port", "Manufacturer"), value, strict=False))
+        elif isinstance(value, Mapping):
+            value = dict(value)
+        else:
+            return value
+        if "AllowStorageCommitment" in value:
+            commitment = value.pop("AllowStorageCommitment")
+            value = {"AllowNAction": commitment, "AllowEventReport": commitment} | value
+        for key in ("AET", "ae_title"):
+            if isinstance(value.get(key), str):
+                value[key] = value[key].strip(" ")
+        obsolete = value.get("Manufacturer")
+        if isinstance(obsolete, str):
+            value["Manufacturer"] = _OBSOLETE_MANUFACTURERS.get(obsolete, obsolete)
+        return value
+
+
+class Peer(BaseModel):
+    """One entry of `OrthancPeers`: a server that speaks Orthanc's REST.
+
+    Written as an object, ``[url]`` or ``[url, user, password]``.
+    """
+
+    model_config = _CONFIG
+
+    url: Annotated[str, Field(pattern=r"^https?://")]
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    http_headers: Mapping[str, SecretStr] = Field(default_factory=dict)
+    certificate_file: str = ""
+    certificate_key_file: str = ""
+    certificate_key_password: SecretStr = SecretStr("")
+    pkcs11: bool = False
+    timeout_s: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_orthanc(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            if len(value) not in {1, 3}:
+                raise ValueError("expected [url] or [url, user, password]")
+            return dict(zip(("Url", "Username", "Password"), value, strict=False))
+        if isinstance(value, Mapping) and "URL" in value:
+            value = dict(value)
+            url = value.pop("URL")
+            value.setdefault("Url", url)
+        return value
+
+
+class DictionaryEntry(BaseModel):
+    """One entry of `Dictionary`: ``[VR, name, minimum, maximum, private creator]``.
+
+    `maximum_multiplicity` 0 means any number of values.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    vr: Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+    name: Annotated[str, Field(min_length=1)]
+    minimum_multiplicity: Annotated[int, Field(ge=1)] = 1
+    maximum_multiplicity: Annotated[int, Field(ge=0)] = 1
+    private_creator: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_orthanc(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple):
+            if not 2 <= len(value) <= 5:
+                raise ValueError("expected [VR, name, minimum, maximum, private creator]")
+            return dict(zip(cls.model_fields, value, strict=False))
+        return value
+
+
+class ContentType(BaseModel):
+    """One entry of `UserContentType`: a number, or ``[number, media type]``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    number: Annotated[int, Field(ge=1024, le=65535)]
+    media_type: str = "application/octet-stream"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_orthanc(cls, value: Any) -> Any:
+        if isinstance(value, int):
+            return {"number": value}
+        if isinstance(value, list | tuple):
+            if len(value) != 2:
+                raise ValueError("expected a number or [number, media type]")
+            return dict(zip(cls.model_fields, value, strict=True))
+        return value

@@ -1,0 +1,97 @@
+"""Back-pressure by bytes: how much of received objects one process holds in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from prometheus_client import Gauge
+
+_IN_FLIGHT: Final = Gauge(
+    "lanthorn_in_flight_bytes", "Bytes of received objects held in memory by this process"
+)
+
+
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    size_bytes: int
+    granted: asyncio.Future[None]
+
+
+class ByteBudget:
+    """A limit on bytes in hand, shared by all that receive; a slow store slows senders here.
+
+    Who comes first is served first, so that small objects never starve a large one. An object
+    larger than the whole limit is let through alone.
+
+    Parameters
+    ----------
+    limit_bytes : int
+        Bytes in flight at once; `MaximumInFlightBytes`.
+    """
+
+    def __init__(self, limit_bytes: int) -> None:
+        if limit_bytes < 1:
+            raise ValueError(f"the limit must be at least one byte, got {limit_bytes}")
+        self.limit_bytes = limit_bytes
+        self._in_flight_bytes = 0
+        self._queue: deque[_Waiting] = deque()
+
+    @property
+    def in_flight_bytes(self) -> int:
+        """Bytes reserved now."""
+        return self._in_flight_bytes
+
+    @asynccontextmanager
+    async def reserve(self, size_bytes: int) -> AsyncIterator[None]:
+        """Hold `size_bytes` of the budget for the length of the block, waiting for them first."""
+        if size_bytes < 0:
+            raise ValueError(f"cannot reserve {size_bytes} bytes")
+        # What is larger than all of it asks for all of it: nothing else runs beside it.
+        share = min(size_bytes, self.limit_bytes)
+        await self._acquire(share)
+        try:
+            yield
+        finally:
+            self._release(share)
+
+    async def _acquire(self, share: int) -> None:
+        if not self._queue and self._in_flight_bytes + share <= self.limit_bytes:
+            self._take(share)
+            return
+        waiting = _Waiting(share, asyncio.get_running_loop().create_future())
+        self._queue.append(waiting)
+        try:
+            await waiting.granted
+        except asyncio.CancelledError:
+            if waiting.granted.done() and not waiting.granted.cancelled():
+                # Granted and cancelled in the same turn of the loop.
+                self._release(share)
+            else:
+                self._queue.remove(waiting)
+                self._serve_queue()
+            raise
+
+    def _take(self, share: int) -> None:
+        self._in_flight_bytes += share
+        _IN_FLIGHT.inc(share)
+
+    def _release(self, share: int) -> None:
+        self._in_flight_bytes -= share
+        _IN_FLIGHT.dec(share)
+        self._serve_queue()
+
+    def _serve_queue(self) -> None:
+        while self._queue:
+            first = self._queue[0]
+            if first.granted.done():  # cancelled; its own task takes it out of the queue
+                break
+            if self._in_flight_bytes + first.size_bytes > self.limit_bytes:
+                break
+            self._queue.popleft()
+            self._take(first.size_bytes)
+            first.granted.set_result(None)

@@ -1,0 +1,43 @@
+"""Receipts: the identifiers of arrivals, and the object keys made of them.
+
+A receipt id is a UUID of version 7 (RFC 9562): time-ordered, unique, and nothing in it comes from
+the wire. It is what Orthanc's clients see as `FileUuid`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from datetime import UTC, datetime
+
+OBJECTS_PREFIX = "instances/v1/"
+
+
+def new_receipt_id(now_s: float | None = None) -> str:
+    """Make a receipt id for something that arrives now (or at `now_s`, seconds since epoch)."""
+    milliseconds = int((time.time() if now_s is None else now_s) * 1000)
+    value = milliseconds << 80 | int.from_bytes(os.urandom(10), "big")
+    value = value & ~(0xF << 76) | 7 << 76
+    value = value & ~(0x3 << 62) | 2 << 62
+    return str(uuid.UUID(int=value))
+
+
+def object_key(receipt_id: str) -> str:
+    """Key of the object of a receipt: ``instances/v1/<yyyy>/<mm>/<dd>/<hh>/<receipt id>.dcm``."""
+    return f"{hour_prefix(received_at(receipt_id))}{receipt_id}.dcm"
+
+
+def receipt_of(key: str) -> str:
+    """Return the receipt id in an object key."""
+    return key.rpartition("/")[2].removesuffix(".dcm")
+
+
+def received_at(receipt_id: str) -> float:
+    """Return the moment of a receipt in seconds since epoch; raises ValueError for other ids."""
+    return (uuid.UUID(receipt_id).int >> 80) / 1000
+
+
+def hour_prefix(moment_s: float) -> str:
+    """Return the prefix under which everything of one hour (UTC) lies."""
+    return datetime.fromtimestamp(moment_s, UTC).strftime(f"{OBJECTS_PREFIX}%Y/%m/%d/%H/")

@@ -1,0 +1,175 @@
+"""Store one instance: the verb behind C-STORE, STOW-RS and `POST /instances`.
+
+Success means durable and findable (architecture, section 1): the object is in the store, the event
+that describes it is in the stream, and from then on the index barrier makes every query wait for
+it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import mmap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lanthorn_core.dicom.identifiers import Identity, PublicIds, public_ids
+from lanthorn_core.dicom.part10 import scan_file
+from lanthorn_core.dicom.scan import Header
+from lanthorn_core.dicom.summary import identify
+from lanthorn_core.errors import InvalidDataset, SopClassMismatch
+from lanthorn_core.events import HEADER_LIMIT_BYTES, InstanceStored
+from lanthorn_core.model import Origin
+from lanthorn_core.ports.bus import EventPublisher, StreamPosition
+from lanthorn_core.ports.object_store import Buffer, ObjectStore
+from lanthorn_core.usecases.byte_budget import ByteBudget
+from lanthorn_core.usecases.receipts import new_receipt_id, object_key, received_at
+
+HASH_IN_THREAD_BYTES = 1 << 20
+"""A larger object is scanned and hashed in a thread: hashing lets go of the interpreter lock."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedInstance:
+    """A whole Part 10 file, as buffers or as a file in the store's spool folder.
+
+    The two UIDs are those of the C-STORE command, where there was one.
+    """
+
+    source: Sequence[Buffer] | Path
+    sop_class_uid: str | None = None
+    sop_instance_uid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreReceipt:
+    """What became of a stored instance; `position` is its event's place in the stream."""
+
+    object_key: str
+    size_bytes: int
+    identity: Identity
+    public_ids: PublicIds
+    position: StreamPosition
+
+
+@dataclass(frozen=True, slots=True)
+class _Scanned:
+    header: Header
+    identity: Identity
+    size_bytes: int
+    sha256: str
+
+
+class StoreInstance:
+    """Make instances durable and announce them.
+
+    Parameters
+    ----------
+    objects : ObjectStore
+        Where the bytes go.
+    publisher : EventPublisher
+        Where the event goes.
+    budget : ByteBudget
+        The process's share of memory for objects in hand; a slow store slows senders here.
+    default_encoding : str
+        Orthanc's `DefaultEncoding`, for data sets that name no character set.
+    """
+
+    def __init__(
+        self,
+        objects: ObjectStore,
+        publisher: EventPublisher,
+        budget: ByteBudget,
+        default_encoding: str = "Latin1",
+    ) -> None:
+        self._objects = objects
+        self._publisher = publisher
+        self._budget = budget
+        self._default_encoding = default_encoding
+
+    async def __call__(self, instance: ReceivedInstance, origin: Origin) -> StoreReceipt:
+        """Store one instance.
+
+        Raises
+        ------
+        InvalidDataset, MissingIdentifier, SopClassMismatch
+            The file cannot be kept; nothing of it stays.
+        StorageFull, StorageUnavailable
+            The object could not be made durable; nothing of it stays.
+        BusUnavailable
+            The object is durable, its event is not. The object stays: the event may have reached
+            the stream unseen, and if it did not, the sweep announces the object later.
+        """
+        source = instance.source
+        if isinstance(source, Path):
+            try:
+                scanned = await asyncio.to_thread(self._scan_file, source)
+            except BaseException:
+                source.unlink(missing_ok=True)
+                raise
+            return await self._keep(instance, scanned, origin)
+        size_bytes = sum(len(part) for part in source)
+        async with self._budget.reserve(size_bytes):
+            data = source[0] if len(source) == 1 else b"".join(source)
+            if size_bytes > HASH_IN_THREAD_BYTES:
+                scanned = await asyncio.to_thread(self._scan, data)
+            else:
+                scanned = self._scan(data)
+            return await self._keep(instance, scanned, origin)
+
+    def _scan_file(self, path: Path) -> _Scanned:
+        with path.open("rb") as file:
+            try:
+                mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            except ValueError as error:
+                raise InvalidDataset("Received an empty DICOM file") from error
+            with mapped:
+                return self._scan(mapped)
+
+    def _scan(self, data: Buffer | mmap.mmap) -> _Scanned:
+        _, header = scan_file(data)
+        with memoryview(data) as view:
+            digest = hashlib.sha256(view).hexdigest()
+        return _Scanned(header, identify(header, self._default_encoding), len(data), digest)
+
+    async def _keep(
+        self, instance: ReceivedInstance, scanned: _Scanned, origin: Origin
+    ) -> StoreReceipt:
+        _must_agree(instance, scanned)
+        receipt_id = new_receipt_id()
+        key = object_key(receipt_id)
+        await self._objects.put(key, instance.source)
+        header = scanned.header
+        event = InstanceStored(
+            object_key=key,
+            size_bytes=scanned.size_bytes,
+            sha256=scanned.sha256,
+            transfer_syntax_uid=header.transfer_syntax_uid,
+            received_at=received_at(receipt_id),
+            origin=origin,
+            header=header.encoded if len(header.encoded) <= HEADER_LIMIT_BYTES else None,
+            pixel_data_offset=header.pixel_data_offset,
+            pixel_data_vr=header.pixel_data_vr,
+        )
+        position = await self._publisher.publish(event, message_id=key)
+        return StoreReceipt(
+            key, scanned.size_bytes, scanned.identity, public_ids(scanned.identity), position
+        )
+
+
+def _must_agree(instance: ReceivedInstance, scanned: _Scanned) -> None:
+    if instance.sop_instance_uid is not None and (
+        instance.sop_instance_uid != scanned.identity.sop_instance_uid
+        or instance.sop_class_uid != _sop_class_uid(scanned.header)
+    ):
+        if isinstance(instance.source, Path):
+            instance.source.unlink(missing_ok=True)
+        raise SopClassMismatch(
+            "SOP Class and Instance UID of the data set are not those of the command"
+        )
+
+
+def _sop_class_uid(header: Header) -> str:
+    value = header.value(0x0008_0016)  # SOP Class UID
+    return "" if value is None else value.decode("ascii", "replace").strip(" \0")

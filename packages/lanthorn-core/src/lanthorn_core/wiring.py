@@ -1,0 +1,190 @@
+"""From settings to adapters: the only place that knows which technology does what.
+
+Adapters are imported where they are opened, so that a service loads only the client libraries
+that it uses.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from lanthorn_core.ports.bus import EventConsumer, EventPublisher, IndexSignals, Retries
+from lanthorn_core.ports.index import IndexEditor, IndexReader
+from lanthorn_core.ports.index_writer import IndexWriter
+from lanthorn_core.ports.object_store import ObjectStore
+from lanthorn_core.ports.renderer import Renderer
+from lanthorn_core.runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+log = structlog.get_logger(__name__)
+
+
+@asynccontextmanager
+async def open_object_store(settings: Settings) -> AsyncIterator[ObjectStore]:
+    """Open the object store: S3 where an endpoint is configured, else files."""
+    s3 = settings.runtime.s3
+    if s3 is None:
+        from lanthorn_core.adapters.objects_fs import FilesystemObjectStore
+
+        async with FilesystemObjectStore(settings.runtime.data_folder / "objects") as files:
+            yield files
+    else:
+        from lanthorn_core.adapters.objects_s3 import S3ObjectStore
+
+        async with S3ObjectStore(
+            endpoint=s3.endpoint,
+            access_key=s3.access_key,
+            secret_key=s3.secret_key.get_secret_value(),
+            bucket=s3.bucket,
+            region=s3.region,
+        ) as bucket:
+            yield bucket
+
+
+@dataclass(frozen=True)
+class ServiceBus:
+    """The stream as services see it that publish events and wait at the index barrier."""
+
+    publisher: EventPublisher
+    signals: IndexSignals
+    retries: Retries
+
+
+@dataclass(frozen=True)
+class IndexerBus(ServiceBus):
+    """The stream as the indexer sees it."""
+
+    client: Client
+
+    def open_consumer(self) -> AbstractAsyncContextManager[EventConsumer]:
+        """Take the stream over; only the holder of the index lock may."""
+        from lanthorn_core.adapters.bus_nats import open_consumer
+
+        return open_consumer(self.client)
+
+
+@asynccontextmanager
+async def open_indexer_bus(settings: Settings) -> AsyncIterator[IndexerBus]:
+    """Connect to the stream, made where it is missing, with all that the indexer needs."""
+    from lanthorn_core.adapters import bus_nats
+
+    async with bus_nats.connect(settings.runtime.nats_url, name="lanthorn") as client:
+        await bus_nats.ensure_streams(client)
+        yield IndexerBus(
+            publisher=bus_nats.NatsPublisher(client),
+            signals=bus_nats.NatsIndexSignals(client),
+            retries=bus_nats.NatsRetries(client),
+            client=client,
+        )
+
+
+@asynccontextmanager
+async def open_bus(settings: Settings) -> AsyncIterator[ServiceBus]:
+    """Connect to the stream, made where it is missing."""
+    async with open_indexer_bus(settings) as bus:
+        yield bus
+
+
+@asynccontextmanager
+async def open_reader(settings: Settings, bus: ServiceBus) -> AsyncIterator[IndexReader]:
+    """Open a pool of reading connections behind the index barrier."""
+    from lanthorn_core.adapters.index_postgres.barrier import IndexBarrier
+    from lanthorn_core.adapters.index_postgres.pool import open_pool
+    from lanthorn_core.adapters.index_postgres.reader import PostgresIndexReader
+
+    url = settings.runtime.database_url
+    async with open_pool(url, application="lanthorn-reader", read_only=True) as pool:
+        barrier = IndexBarrier(
+            pool, bus.publisher, bus.signals, settings.lanthorn.index_barrier_timeout
+        )
+        await bus.signals.on_announce(barrier.announce)
+        yield PostgresIndexReader(pool, barrier)
+
+
+@asynccontextmanager
+async def open_editor(settings: Settings) -> AsyncIterator[IndexEditor]:
+    """Open a small pool for what users write."""
+    from lanthorn_core.adapters.index_postgres.editor import PostgresIndexEditor
+    from lanthorn_core.adapters.index_postgres.pool import open_pool
+
+    url = settings.runtime.database_url
+    async with open_pool(url, application="lanthorn-editor", read_only=False, size=2) as pool:
+        yield PostgresIndexEditor(pool)
+
+
+@asynccontextmanager
+async def open_index_writer(settings: Settings) -> AsyncIterator[IndexWriter]:
+    """Wait for the turn to write the index, and have it."""
+    from lanthorn_core.adapters.index_postgres.writer import open_writer
+
+    url = settings.runtime.database_url
+    async with open_writer(url, overwrite=settings.overwrite_instances) as writer:
+        yield writer
+
+
+@asynccontextmanager
+async def open_renderer(settings: Settings) -> AsyncIterator[Renderer]:
+    """Open the client of the renderer."""
+    from lanthorn_core.adapters.renderer_http import HttpRenderer
+
+    async with HttpRenderer(settings.runtime.renderer_url) as renderer:
+        yield renderer
+
+
+async def migrate(database_url: str) -> list[str]:
+    """Bring a database to the newest schema; returns the names of the migrations applied."""
+    from lanthorn_core.adapters.index_postgres.migrate import migrate as apply
+
+    return await apply(database_url)
+
+
+@dataclass(frozen=True)
+class ReindexSummary:
+    """What a reindexing came to: objects read, and what the index then holds."""
+
+    objects: int
+    patients: int
+    studies: int
+    series: int
+    instances: int
+
+
+async def reindex(settings: Settings, *, fresh: bool = False) -> ReindexSummary:
+    """Have the running indexer read all objects of the store again, and wait until it has.
+
+    Parameters
+    ----------
+    fresh : bool
+        Empty the index first: it then holds what the objects alone say, without the labels and
+        metadata of users.
+    """
+    from lanthorn_core.adapters.index_postgres.migrate import empty_index
+    from lanthorn_core.usecases.announce_objects import announce_objects
+
+    async def everything(keys: list[str]) -> list[str]:
+        return keys
+
+    async with (
+        open_object_store(settings) as objects,
+        open_bus(settings) as bus,
+        open_reader(settings, bus) as reader,
+    ):
+        if fresh:
+            await empty_index(settings.runtime.database_url)
+        announced = await announce_objects(
+            objects, bus.publisher, choose=everything, until_s=time.time(), reindex=True
+        )
+        while not await reader.wait_until_current():
+            log.info("reindex_continued")
+        counts = await reader.statistics()
+    return ReindexSummary(
+        announced, counts.patients, counts.studies, counts.series, counts.instances
+    )

@@ -1,0 +1,1 @@
+"""The servers that production has and a laptop has not: PostgreSQL and nats-server."""

@@ -1,0 +1,1 @@
+"""Every DIMSE exchange, in and out."""

@@ -1,0 +1,113 @@
+"""The indexer: waits for its turn, then is the one that writes."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Final
+
+import structlog
+from prometheus_client import Gauge
+
+from lanthorn_core import wiring
+from lanthorn_core.dicom.tags import parse_tag
+from lanthorn_core.errors import TransientError
+from lanthorn_core.ports.bus import EventPublisher, Retries
+from lanthorn_core.ports.index_writer import IndexWriter
+from lanthorn_core.ports.object_store import ObjectStore
+from lanthorn_core.runtime.health import HealthApp, serve_asgi
+from lanthorn_core.runtime.settings import Settings
+from lanthorn_indexer.consume import Consume
+from lanthorn_indexer.extract import ExtractionRules
+from lanthorn_indexer.housekeeping import (
+    Sweep,
+    collect_garbage_forever,
+    recycle_forever,
+    stabilise_forever,
+)
+from lanthorn_indexer.retry import retry_forever
+
+log = structlog.get_logger(__name__)
+
+ACTIVE: Final = Gauge("lanthorn_indexer_active", "1 while this process is the one that writes")
+PAUSE_S: Final = 0.5
+"""Between two attempts to become the active indexer, after something failed."""
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Run until `stop` is set; whatever fails for a moment is begun anew."""
+    async with AsyncExitStack() as stack:
+        objects = await stack.enter_async_context(wiring.open_object_store(settings))
+        bus = await stack.enter_async_context(wiring.open_indexer_bus(settings))
+        checks = {"objects": objects.check, "stream": bus.publisher.check}
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        tasks = [
+            group.create_task(_be_active_forever(settings, objects, bus), name="index"),
+            group.create_task(
+                serve_asgi(
+                    HealthApp(checks),
+                    host=settings.runtime.listen.host,
+                    port=settings.runtime.listen.port,
+                    stop=stop,
+                ),
+                name="health",
+            ),
+        ]
+        await stop.wait()
+        tasks[0].cancel()
+
+
+async def _be_active_forever(
+    settings: Settings, objects: ObjectStore, bus: wiring.IndexerBus
+) -> None:
+    while True:
+        try:
+            async with (
+                wiring.open_index_writer(settings) as writer,
+                bus.open_consumer() as consumer,
+            ):
+                ACTIVE.set(1)
+                log.info("indexer_active")
+                consume = Consume(
+                    consumer, writer, bus.retries, bus.signals, objects, _rules(settings)
+                )
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(consume(), name="consume")
+                    _start_housekeeping(group, settings, objects, bus, writer)
+        except* TransientError as failures:
+            log.warning("indexer_interrupted", errors=[str(e) for e in failures.exceptions])
+        finally:
+            ACTIVE.set(0)
+        await asyncio.sleep(PAUSE_S)
+
+
+def _start_housekeeping(
+    group: asyncio.TaskGroup,
+    settings: Settings,
+    objects: ObjectStore,
+    bus: wiring.IndexerBus,
+    writer: IndexWriter,
+) -> None:
+    retries: Retries = bus.retries
+    publisher: EventPublisher = bus.publisher
+    sweep = Sweep(objects, publisher, retries, writer, settings.lanthorn.sweep_grace)
+    group.create_task(retry_forever(retries, writer, objects, _rules(settings)), name="retry")
+    group.create_task(stabilise_forever(writer, settings.stable_age), name="stabilise")
+    group.create_task(collect_garbage_forever(writer, objects), name="garbage")
+    group.create_task(sweep.forever(settings.lanthorn.sweep_interval), name="sweep")
+    limited = settings.maximum_storage_size or settings.maximum_patient_count
+    if limited and settings.maximum_storage_mode == "Recycle":
+        limits = recycle_forever(
+            writer,
+            max_bytes=settings.maximum_storage_size << 20,
+            max_patients=settings.maximum_patient_count,
+        )
+        group.create_task(limits, name="recycle")
+
+
+def _rules(settings: Settings) -> ExtractionRules:
+    extra = {
+        level: [parse_tag(tag) for tag in tags]
+        for level, tags in settings.extra_main_dicom_tags.items()
+    }
+    return ExtractionRules(settings.default_encoding, extra)

@@ -1,0 +1,96 @@
+"""The application: routes, and what holds for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
+
+from lanthorn_core.runtime.health import HealthApp
+from lanthorn_core.runtime.settings import Settings
+from lanthorn_rest_api.authentication import AccessRules
+from lanthorn_rest_api.http_rules import OrthancHttp
+from lanthorn_rest_api.orthanc_errors import install_error_handlers
+from lanthorn_rest_api.rest import (
+    changes,
+    children,
+    find,
+    labels,
+    metadata,
+    resources,
+    system,
+    tools,
+)
+from lanthorn_rest_api.services import OpenServices, Services, open_services
+
+ROUTERS = (
+    find.router,
+    resources.router,
+    children.router,
+    metadata.router,
+    labels.router,
+    changes.router,
+    tools.router,
+    system.router,
+)
+"""In the order in which they are tried: what is asked most often comes first."""
+
+
+def create_app(settings: Settings, open_services: OpenServices = open_services) -> FastAPI:
+    """Build the application.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of this process.
+    open_services : callable
+        Opens the ports for as long as the application runs; the real ones by default.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_services(settings) as services:
+            app.state.services = services
+            yield
+
+    # FastAPI's own documents would lie on paths that belong to Orthanc.
+    app = FastAPI(
+        lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
+    for router in ROUTERS:
+        app.router.routes.extend(router.routes)
+    install_error_handlers(app, describe=settings.http_describe_errors)
+    app.add_middleware(
+        OrthancHttp,
+        access=access_rules(settings),
+        health=_Health(app),
+        describe_errors=settings.http_describe_errors,
+    )
+    return app
+
+
+def access_rules(settings: Settings) -> AccessRules:
+    """Read who may ask from the settings."""
+    users = settings.registered_users if settings.authentication_enabled else None
+    return AccessRules(users, remote_access_allowed=settings.remote_access_allowed)
+
+
+class _Health:
+    """The health routes, which know their ports only once the application has started."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        services: Services = self._app.state.services
+        health = HealthApp(
+            {
+                "object_store": services.objects.check,
+                "stream": services.publisher.check,
+                "index": services.reader.check,
+                "renderer": services.renderer.check,
+            }
+        )
+        await health(scope, receive, send)

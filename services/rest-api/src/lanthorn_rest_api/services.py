@@ -1,0 +1,80 @@
+"""What the routes work with: the ports and use cases of this process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from lanthorn_core.ports.bus import EventPublisher
+from lanthorn_core.ports.index import IndexEditor, IndexReader
+from lanthorn_core.ports.object_store import ObjectStore
+from lanthorn_core.ports.renderer import Renderer
+from lanthorn_core.runtime.settings import Settings
+from lanthorn_core.usecases.byte_budget import ByteBudget
+from lanthorn_core.usecases.delete_resources import DeleteResources
+from lanthorn_core.usecases.find import FindResources
+from lanthorn_core.usecases.store_instance import StoreInstance
+from lanthorn_core.wiring import (
+    open_editor,
+    open_object_store,
+    open_publisher,
+    open_reader,
+    open_renderer,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything a route may need; made once per process by the application's lifespan."""
+
+    settings: Settings
+    objects: ObjectStore
+    publisher: EventPublisher
+    reader: IndexReader
+    editor: IndexEditor
+    renderer: Renderer
+    store: StoreInstance
+    delete: DeleteResources
+    find: FindResources
+    budget: ByteBudget
+
+
+OpenServices = Callable[[Settings], AbstractAsyncContextManager[Services]]
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Open the real ports that the settings name, and close them at the end."""
+    async with AsyncExitStack() as stack:
+        objects = await stack.enter_async_context(open_object_store(settings))
+        publisher = await stack.enter_async_context(open_publisher(settings))
+        reader = await stack.enter_async_context(open_reader(settings, publisher))
+        editor = await stack.enter_async_context(open_editor(settings))
+        renderer = await stack.enter_async_context(open_renderer(settings))
+        budget = ByteBudget(settings.lanthorn.maximum_in_flight_bytes)
+        yield Services(
+            settings=settings,
+            objects=objects,
+            publisher=publisher,
+            reader=reader,
+            editor=editor,
+            renderer=renderer,
+            store=StoreInstance(objects, publisher, budget, settings.default_encoding),
+            delete=DeleteResources(publisher, reader),
+            find=FindResources(reader, objects, settings.default_encoding),
+            budget=budget,
+        )
+
+
+def services_of(connection: HTTPConnection) -> Services:
+    """Return the services of the application that received this request."""
+    services: Services = connection.app.state.services
+    return services
+
+
+ServicesDep = Annotated[Services, Depends(services_of)]
