@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-
 from lanthorn_embedded.cli import main
 from lanthorn_embedded.environment import service_environment
 from lanthorn_embedded.errors import ConfigurationError
@@ -23,9 +22,7 @@ def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "eighty", "-1", "²"])
-def test_a_port_that_is_none_is_wrong_usage(
-    port: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_port_that_is_none_is_wrong_usage(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["up", f"--http-port={port}"])
     assert stopped.value.code == 2

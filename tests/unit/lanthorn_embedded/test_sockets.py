@@ -2,7 +2,6 @@ import os
 import socket
 
 import pytest
-
 from lanthorn_embedded.errors import PortInUse
 from lanthorn_embedded.sockets import LOOPBACK, is_free, open_listener, private_port, require_free
 

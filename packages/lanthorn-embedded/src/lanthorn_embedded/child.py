@@ -43,6 +43,10 @@ class ChildSpec:
         Children of a higher stage are stopped first.
     stop_steps : tuple of (signal, seconds)
         Tried in turn; SIGKILL follows.
+    ready_within_s : float
+        How long its first start may take.
+    hopeless_exit_codes : frozenset of int
+        Those after which another start would end the same.
     death_signal : signal.Signals
         What the child gets when the supervisor dies.
     account : Account or None
@@ -61,6 +65,7 @@ class ChildSpec:
     stage: int = 1
     stop_steps: tuple[tuple[signal.Signals, float], ...] = ((signal.SIGTERM, 10.0),)
     ready_within_s: float = 60.0
+    hopeless_exit_codes: frozenset[int] = frozenset()
     death_signal: signal.Signals = signal.SIGKILL
     account: Account | None = None
     inherited: tuple[int, ...] = ()

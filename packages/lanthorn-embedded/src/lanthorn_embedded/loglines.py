@@ -115,11 +115,17 @@ def read_service_line(service: str, line: str) -> LogRecord:
         document = None
     if not isinstance(document, dict):
         return LogRecord(now(), service, Severity.WARNING, line)
-    event = str(document.pop("event", ""))
-    severity = _LEVELS.get(str(document.pop("level", "info")).lower(), Severity.INFO)
-    said_at = str(document.pop("timestamp", ""))
-    document.pop("service", None)  # ours also tells the gateways apart
-    trace = document.pop("exception", "")
+    return read_event(service, document)
+
+
+def read_event(service: str, event: Mapping[str, Any]) -> LogRecord:
+    """Read an event of structlog's."""
+    fields = dict(event)
+    name = str(fields.pop("event", ""))
+    severity = _LEVELS.get(str(fields.pop("level", "info")).lower(), Severity.INFO)
+    said_at = str(fields.pop("timestamp", ""))
+    fields.pop("service", None)  # ours also tells the gateways apart
+    trace = fields.pop("exception", "")
     try:
         time = datetime.fromisoformat(said_at)
     except ValueError:
@@ -128,7 +134,7 @@ def read_service_line(service: str, line: str) -> LogRecord:
         time = time.replace(tzinfo=UTC)
     if not isinstance(trace, str):
         trace = json.dumps(trace, default=str)
-    return LogRecord(time, service, severity, event, document, trace)
+    return LogRecord(time, service, severity, name, fields, trace)
 
 
 def read_nats_line(service: str, line: str) -> LogRecord:

@@ -12,14 +12,20 @@ from lanthorn_embedded.datafolder import DataFolder, SystemState
 from lanthorn_embedded.engines.running import Engines
 from lanthorn_embedded.environment import read_settings
 from lanthorn_embedded.errors import EmbeddedError
+from lanthorn_embedded.ownlog import route_structlog
 from lanthorn_embedded.session import run_supervised
 
 if TYPE_CHECKING:
     from lanthorn_embedded.supervisor import Supervisor
 
 
-async def migrate_database(database_url: str) -> None:
+async def migrate_database(database_url: str, console: Console) -> None:
     """Bring the database's schema to this version's.
+
+    Parameters
+    ----------
+    console : Console
+        Receives what is logged meanwhile in this process.
 
     Raises
     ------
@@ -30,6 +36,7 @@ async def migrate_database(database_url: str) -> None:
     from lanthorn_core.errors import LanthornError  # noqa: PLC0415
     from lanthorn_core.wiring import migrate  # noqa: PLC0415
 
+    route_structlog(console.write)
     try:
         await migrate(database_url)
     except (LanthornError, OSError) as exc:
@@ -46,7 +53,7 @@ def migrate_command(folder: DataFolder, environment: Mapping[str, str], console:
     """
 
     async def work(environment: Mapping[str, str]) -> None:
-        await migrate_database(environment["DATABASE_URL"])
+        await migrate_database(environment["DATABASE_URL"], console)
 
     _with_engines(folder, environment, console, work, needs_bus=False)
     console.show("The database has this version's schema.", "database_migrated")
@@ -74,7 +81,7 @@ def reindex_command(
         from lanthorn_core.errors import LanthornError  # noqa: PLC0415
         from lanthorn_core.wiring import reindex  # noqa: PLC0415
 
-        await migrate_database(environment["DATABASE_URL"])
+        await migrate_database(environment["DATABASE_URL"], console)
         try:
             counts = await reindex(read_settings(environment), fresh=fresh)
         except (LanthornError, OSError) as exc:

@@ -17,6 +17,8 @@ from lanthorn_embedded.sockets import LOOPBACK, private_port
 
 # The services promise to drain within 10 s of SIGTERM; what they had in hand then is resent.
 _STOP_DEADLINE_S = 12.0
+# "The configuration is wrong" (`lanthorn_core.runtime.settings_error.EXIT_CODE`).
+_WRONG_CONFIGURATION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +118,7 @@ def _spec(
         is_ready=ready,
         stage=stage,
         stop_steps=((signal.SIGTERM, _STOP_DEADLINE_S),),
+        hopeless_exit_codes=frozenset({_WRONG_CONFIGURATION}),
         inherited=inherited,
         listens_on=listens_on,
     )

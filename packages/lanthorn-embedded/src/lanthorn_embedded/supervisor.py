@@ -57,6 +57,7 @@ class _Keeper:
         self.starts = 0
         self.deaths: deque[float] = deque()
         self.recent_deaths = 0
+        self.exit_code: int | None = None
         self.last_lines: deque[str] = deque(maxlen=_LAST_LINES)
         self.why_not_ready = "it has not started"
         self.task: asyncio.Task[None] | None = None
@@ -191,6 +192,9 @@ class Supervisor:
                 reason=reason,
                 deaths=keeper.recent_deaths,
             )
+            if keeper.exit_code in keeper.spec.hopeless_exit_codes:
+                self._fail(f"{keeper.spec.name} gave up ({reason}){keeper.last_words()}")
+                return
             if keeper.recent_deaths >= self._policy.deaths:
                 self._fail(
                     f"{keeper.spec.name} died {keeper.recent_deaths} times within "
@@ -211,6 +215,7 @@ class Supervisor:
             self._log(spec.read_line(spec.name, line))
 
         keeper.starts += 1
+        keeper.exit_code = None
         try:
             await spec.prepare()
             if keeper.stopping.is_set():
@@ -230,6 +235,7 @@ class Supervisor:
             self._guardian.forget(process.pid)
         keeper.ready.clear()
         self._on_change()
+        keeper.exit_code = code
         return _reason(code)
 
     async def _poll(self, keeper: _Keeper) -> None:

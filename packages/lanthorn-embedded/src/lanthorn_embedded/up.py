@@ -145,7 +145,7 @@ class _System:
         )
         await supervisor.start(self._engines.specs())
         environment = {**self._environment, **self._engines.urls()}
-        await migrate_database(environment["DATABASE_URL"])
+        await migrate_database(environment["DATABASE_URL"], self._console)
         specs, environment = service_specs(
             environment,
             Faces(

@@ -26,12 +26,9 @@ _NOT_A_BINARY_DATA_SET: Final = frozenset(
     {
         "1.2.840.10008.1.2.6.1",  # RFC 2557 MIME encapsulation
         "1.2.840.10008.1.2.6.2",  # XML Encoding
-        "1.2.840.10008.1.2.7.1",  # SMPTE ST 2110-20 Uncompressed Progressive Active Video
-        "1.2.840.10008.1.2.7.2",  # SMPTE ST 2110-20 Uncompressed Interlaced Active Video
-        "1.2.840.10008.1.2.7.3",  # SMPTE ST 2110-30 PCM Digital Audio
     }
 )
-"""Transfer syntaxes of other media (CDA, real-time video): no C-STORE can carry them."""
+"""Retired transfer syntaxes of documents on media: what they encode is no data set."""
 
 _VERIFICATION_TRANSFER_SYNTAXES: Final = frozenset(
     {

@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from struct import pack
 from typing import Any, Final
@@ -111,17 +111,13 @@ def _native(image: ImageDescription, frame: bytes) -> DecodedFrame:
         raise DecodeFailed(
             f"{image.samples * dtype.itemsize} bytes of pixels are needed, {len(frame)} are there"
         )
-    samples = np.frombuffer(frame, dtype, image.samples)
-    samples = samples.astype(dtype.newbyteorder("="), copy=False)
-    return DecodedFrame(_shaped(image, samples), photometric)
+    return DecodedFrame(_shaped(image, np.frombuffer(frame, dtype, image.samples)), photometric)
 
 
 def _stored_dtype(image: ImageDescription) -> np.dtype[Any]:
     if image.bits_allocated not in (8, 16, 32):
         raise NotRenderable(f"{image.bits_allocated} bits allocated are not rendered")
-    order = "<" if image.little_endian else ">"
-    kind = "i" if image.pixel_representation else "u"
-    return np.dtype(f"{order}{kind}{image.bits_allocated // 8}")
+    return np.dtype(f"<{'i' if image.pixel_representation else 'u'}{image.bits_allocated // 8}")
 
 
 def _shaped(image: ImageDescription, samples: Samples) -> Samples:
@@ -182,7 +178,10 @@ def _pydicom(plugin: str) -> Codec:
 def _rle(image: ImageDescription, frame: bytes) -> DecodedFrame:
     if image.bits_allocated != 1:
         return _RLE(image, frame)
-    raise NotRenderable("RLE of 1 bit allocated is not rendered")
+    packed_bytes = replace(
+        image, rows=1, columns=-(-image.samples // 8), bits_allocated=8, bits_stored=8, high_bit=7
+    )
+    return _native(image, _RLE(packed_bytes, frame).samples.tobytes())
 
 
 def _jpeg_8_bit(image: ImageDescription, frame: bytes) -> DecodedFrame:

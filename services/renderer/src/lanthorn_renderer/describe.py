@@ -12,14 +12,13 @@ import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from io import BytesIO
 from typing import Final
 
 from pydicom.dataset import Dataset
-from pydicom.filereader import read_dataset
 
 from lanthorn_core.dicom.encodings import Encoding
-from lanthorn_core.errors import DecodeFailed
+from lanthorn_core.dicom.part10 import read_elements
+from lanthorn_core.errors import DecodeFailed, InvalidDataset
 from lanthorn_renderer.elements import Element, item_values
 
 SOP_CLASS_UID: Final = 0x0008_0016
@@ -93,7 +92,6 @@ class ImageDescription:
     """
 
     transfer_syntax_uid: str
-    little_endian: bool
     pixel_data_vr: str | None
     sop_class_uid: str
     rows: int
@@ -155,7 +153,6 @@ def describe_image(
         high_bit = bits_stored - 1
     return ImageDescription(
         transfer_syntax_uid=transfer_syntax_uid,
-        little_endian=little,
         pixel_data_vr=pixel_data_vr,
         sop_class_uid=_text(values.get(SOP_CLASS_UID, b"")),
         rows=us(ROWS),
@@ -223,16 +220,17 @@ def per_frame_groups(data: bytes, element: Element, encoding: Encoding) -> PerFr
 
 def _parse_item(encoded: bytes, encoding: Encoding) -> Dataset:
     try:
-        return read_dataset(BytesIO(encoded), encoding.implicit, encoding.little_endian)
-    except Exception as exc:  # pydicom raises whatever its parsing of hostile bytes ran into
-        raise DecodeFailed(f"a per-frame functional group is broken: {exc}") from exc
+        return read_elements(encoded, encoding)
+    except InvalidDataset as exc:
+        raise DecodeFailed(exc.details) from exc
 
 
 def _macro(groups: Dataset, keyword: str) -> Dataset:
+    """Return the only item of a macro's sequence, an empty one where it is absent."""
     try:
         sequence = groups.get(keyword)
         return sequence[0] if sequence else Dataset()
-    except Exception as exc:  # as above: values are parsed when they are asked for
+    except Exception as exc:  # values are parsed when asked for; pydicom raises what it runs into
         raise DecodeFailed(f"a per-frame functional group is broken: {exc}") from exc
 
 

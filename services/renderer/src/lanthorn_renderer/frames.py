@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from lanthorn_core.dicom.encodings import Encoding, encoding_of, is_deflated
+from lanthorn_core.dicom.encodings import GE_PRIVATE_IMPLICIT, Encoding, encoding_of, is_deflated
 from lanthorn_core.dicom.inflate import MAX_HELD_BYTES, InflatedDataset
 from lanthorn_core.dicom.part10 import read_file_meta
 from lanthorn_core.errors import (
@@ -95,21 +95,42 @@ class HeldBytes:
 
 @dataclass(frozen=True, slots=True)
 class NativeFrames:
-    """Frames of equal size, one behind the other; frames of 1-bit samples share bytes."""
+    """Frames of equal size, one behind the other; frames of 1-bit samples share bytes.
+
+    `word_bytes` is what the byte order applies to, 1 where there is nothing to swap.
+    """
 
     start: int
     length: int
     frame_bits: int
+    word_bytes: int
 
     def byte_range(self, frame_index: int) -> tuple[int, int]:
-        """Where the bytes lie that hold the frame: offset and length."""
+        """Where the words lie that hold the frame: offset and length."""
         first_bit = frame_index * self.frame_bits
-        first, end = first_bit // 8, -(-(first_bit + self.frame_bits) // 8)
+        end = -(-(first_bit + self.frame_bits) // 8)
         if end > self.length:
             raise DecodeFailed(
                 f"Pixel Data is {self.length} bytes long, frame {frame_index} would end at {end}"
             )
+        first_word = first_bit // 8 // self.word_bytes
+        end_word = -(-end // self.word_bytes)
+        first, end = first_word * self.word_bytes, min(end_word * self.word_bytes, self.length)
         return self.start + first, end - first
+
+    def cut(self, words: bytes, frame_index: int) -> bytes:
+        """Take the frame out of what was read at `byte_range`, in little endian."""
+        if self.word_bytes > 1:
+            whole = len(words) // self.word_bytes * self.word_bytes
+            words = np.frombuffer(words, f">u{self.word_bytes}", whole // self.word_bytes).astype(
+                f"<u{self.word_bytes}"
+            ).tobytes() + words[whole:]
+        first_bit = frame_index * self.frame_bits % (8 * self.word_bytes)
+        frame = words[first_bit // 8 : -(-(first_bit + self.frame_bits) // 8)]
+        if first_bit % 8 == 0:
+            return frame
+        bits = np.unpackbits(np.frombuffer(frame, np.uint8), bitorder="little")
+        return np.packbits(bits[first_bit % 8 :], bitorder="little").tobytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +199,9 @@ class FrameReader:
         return opened
 
     async def fetch(self, opened: OpenedObject, frame_index: int) -> bytes:
-        """Read the bytes of one frame as they are stored; 1-bit frames start at a byte's bit 0.
+        """Read the bytes of one frame as they are stored.
+
+        Native frames come in little endian, as from Orthanc, and start at bit 0 of the first byte.
 
         Raises
         ------
@@ -197,7 +220,7 @@ class FrameReader:
             )
         if isinstance(opened.frames, NativeFrames):
             data = await _read_all(opened.source, *opened.frames.byte_range(frame_index))
-            return _from_bit(data, frame_index * opened.frames.frame_bits % 8)
+            return opened.frames.cut(data, frame_index)
         fragments = opened.frames.frames[frame_index]
         if sum(length for _, length in fragments) > MAX_FRAME_BYTES:
             raise DecodeFailed(f"frame {frame_index} is larger than {MAX_FRAME_BYTES} bytes")
@@ -211,13 +234,6 @@ async def _read_all(source: ByteSource, start: int, length: int) -> bytes:
     if len(data) < length:
         raise DecodeFailed(f"the object ends {length - len(data)} bytes before the end of a frame")
     return data
-
-
-def _from_bit(data: bytes, first_bit: int) -> bytes:
-    if first_bit == 0:
-        return data
-    bits = np.unpackbits(np.frombuffer(data, np.uint8), bitorder="little")
-    return np.packbits(bits[first_bit:], bitorder="little").tobytes()
 
 
 async def _open(objects: ObjectStore, object_key: str) -> OpenedObject:
@@ -294,7 +310,12 @@ async def _describe(
         frames = await _locate_encapsulated(source, pixels.start, count, values)
         held += _FRAGMENT_SIZE_BYTES * sum(map(len, frames.frames))
     else:
-        frames = NativeFrames(pixels.start, pixels.length, _native_frame_bits(image))
+        frames = NativeFrames(
+            pixels.start,
+            pixels.length,
+            frame_bits=_native_frame_bits(image),
+            word_bytes=_swapped_word_bytes(image, encoding, transfer_syntax_uid),
+        )
     return OpenedObject(count, image, frames, groups, source, held)
 
 
@@ -303,6 +324,14 @@ def _native_frame_bits(image: ImageDescription) -> int:
     if image.photometric_interpretation == "YBR_FULL_422":
         bits = bits * 2 // 3  # PS3.3 Section C.7.6.3.1.2: half of the CB and CR values
     return bits
+
+
+def _swapped_word_bytes(image: ImageDescription, encoding: Encoding, uid: str) -> int:
+    if encoding.little_endian and uid != GE_PRIVATE_IMPLICIT:
+        return 1
+    if image.bits_allocated in (16, 32):
+        return image.bits_allocated // 8
+    return 2 if image.pixel_data_vr == "OW" else 1  # two samples of 8 bits share a word
 
 
 async def _locate_encapsulated(

@@ -29,7 +29,7 @@ _CLAMPS: Final = {
 }
 
 Bytes = NDArray[np.uint8]
-Floats = NDArray[np.float32]
+Floats = NDArray[np.float64]
 
 
 def make_picture(
@@ -94,10 +94,11 @@ def stretch(values: Samples) -> Bytes:
     low, high = int(values.min()), int(values.max())
     if low == high:
         return np.zeros(values.shape, np.uint8)
-    scale = 255.0 / (high - low)
+    span = high - low
 
     def shade(shades: Floats) -> Bytes:
-        return np.floor((shades - low) * scale + 0.5).astype(np.uint8)
+        # First times 255, then divided: the other order misses halves, which Orthanc rounds up.
+        return np.floor((shades - low) * 255 / span + 0.5).astype(np.uint8)
 
     return apply_by_value(values, shade)
 
@@ -125,9 +126,9 @@ def apply_modality_lut(image: ImageDescription, values: Floats) -> Floats:
     """
     if image.sop_class_uid == RT_DOSE_STORAGE:
         return values
-    slope = 1.0 if image.rescale_slope is None else image.rescale_slope
-    intercept = 0.0 if image.rescale_intercept is None else image.rescale_intercept
-    return values * slope + intercept
+    if image.rescale_slope is None or image.rescale_intercept is None:
+        return values  # one without the other means nothing
+    return values * image.rescale_slope + image.rescale_intercept
 
 
 def window_of(image: ImageDescription, request: RenderRequest) -> tuple[float, float]:
@@ -164,7 +165,7 @@ def apply_window(values: Floats, *, center: float, width: float) -> Bytes:
     Between LINEAR and LINEAR_EXACT of DICOM PS3.3 Section C.11.2.1.2 and C.11.2.1.3.2.
     """
     width = max(width, 1.0)
-    return np.clip((values - center + width / 2) * (255.0 / width), 0, 255).astype(np.uint8)
+    return np.clip((values - center + width / 2) * 255 / width, 0, 255).astype(np.uint8)
 
 
 def to_rgb(image: ImageDescription, frame: DecodedFrame) -> Bytes:

@@ -95,7 +95,10 @@ class RuntimeEnvironment(BaseModel):
         absent = [field for field in fields if getattr(self, field) in ("", None)]
         if absent:
             raise SettingsError(
-                [Problem(_VARIABLE_OF[field], "", "must be set for this process") for field in absent]
+                [
+                    Problem(_VARIABLE_OF[field], "", "must be set for this process")
+                    for field in absent
+                ]
             )
 
 
@@ -123,7 +126,11 @@ def _read_s3(environ: Mapping[str, str]) -> S3Endpoint:
     variables = {f"{prefix}{name.upper()}": name for name in S3Endpoint.model_fields}
     try:
         return S3Endpoint.model_validate(
-            {name: environ[variable] for variable, name in variables.items() if environ.get(variable)}
+            {
+                name: environ[variable]
+                for variable, name in variables.items()
+                if environ.get(variable)
+            }
         )
     except ValidationError as error:
         fields = {name: variable for variable, name in variables.items()}

@@ -91,9 +91,7 @@ class StorageOptions(BaseModel):
     default_private_creator: str = Field(
         "", description="Private creator of private tags that name none"
     )
-    store_md5_for_attachments: bool = Field(
-        True, alias_priority=1, description="Offer the MD5 of attachments"
-    )
+    store_md5_for_attachments: bool = Field(True, description="Offer the MD5 of attachments")
     check_revisions: bool = Field(
         False, description="Changes of metadata must name the revision that they replace"
     )
@@ -114,9 +112,11 @@ class StorageOptions(BaseModel):
     @field_validator("overwrite_instances", mode="before")
     @classmethod
     def _overwrite_by_name(cls, value: Any) -> Any:
-        return {"Never": False, "Always": True, "IfChanged": True}.get(value, value) if isinstance(
-            value, str
-        ) else value
+        return (
+            {"Never": False, "Always": True, "IfChanged": True}.get(value, value)
+            if isinstance(value, str)
+            else value
+        )
 
     @field_validator("default_encoding")
     @classmethod

@@ -1,0 +1,120 @@
+"""Logs: one line an event, the same form for our events and for the libraries' records.
+
+Never what identifies a patient: UIDs, counts and keys only. Libraries that quote values of data
+sets in their messages are kept silent below what cannot be missed.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TextIO
+
+import msgspec
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+LEVELS: Final = ("debug", "info", "warning", "error")
+
+_LIBRARY_LEVELS: Final = {
+    # Their messages of lower levels quote values of data sets and identifiers.
+    "pydicom": logging.CRITICAL,
+    "pynetdicom": logging.ERROR,
+    # Its messages are paths with their queries, and a query may name a patient.
+    "uvicorn.access": logging.CRITICAL,
+    "uvicorn.error": logging.WARNING,
+    "urllib3": logging.ERROR,
+    "httpx2": logging.WARNING,
+    "httpcore2": logging.WARNING,
+    "PIL": logging.WARNING,
+    "asyncio": logging.WARNING,
+}
+
+
+def configure_logging(
+    service: str, *, level: str = "info", json: bool = True, stream: TextIO | None = None
+) -> None:
+    """Set up logging for this process; called once, before anything is logged.
+
+    Parameters
+    ----------
+    service : str
+        Name of the process in each line, such as ``dimse-gateway``.
+    level : str
+        Least level that is written, one of `LEVELS`.
+    json : bool
+        Lines of JSON; else text for a person at a console.
+    stream : text file, optional
+        Where the lines go; standard output by default.
+    """
+    if level not in LEVELS:
+        raise ValueError(f"level must be one of {', '.join(LEVELS)}, got {level!r}")
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    out = sys.stdout if stream is None else stream
+    shared = _shared_processors(service)
+    renderers = _json_renderers() if json else _console_renderers(out)
+    structlog.configure(
+        processors=[*shared, *renderers],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.WriteLoggerFactory(out),
+        cache_logger_on_first_use=False,
+    )
+    _route_library_records(shared, renderers, out, threshold)
+    # pydicom's warnings quote the values that they warn of.
+    warnings.filterwarnings("ignore", module=r"pydicom(\..*)?$")
+    logging.captureWarnings(True)
+
+
+def _shared_processors(service: str) -> list[Processor]:
+    def add_service(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        event["service"] = service
+        return event
+
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        add_service,
+    ]
+
+
+def _json_renderers() -> list[Processor]:
+    # format_exc_info writes no values of local variables, which may be anybody's data.
+    return [
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(serializer=_to_json),
+    ]
+
+
+def _console_renderers(out: TextIO) -> list[Processor]:
+    return [
+        structlog.dev.ConsoleRenderer(
+            colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+    ]
+
+
+def _to_json(event: Any, **_: Callable[[Any], Any]) -> str:
+    return msgspec.json.encode(event, enc_hook=str).decode()
+
+
+def _route_library_records(
+    shared: Sequence[Processor], renderers: Sequence[Processor], out: TextIO, threshold: int
+) -> None:
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(threshold)
+    for name, least in _LIBRARY_LEVELS.items():
+        logger = logging.getLogger(name)
+        logger.setLevel(max(least, threshold))
+        logger.handlers = []
+        logger.propagate = True
