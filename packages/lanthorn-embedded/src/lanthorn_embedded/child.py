@@ -55,6 +55,8 @@ class ChildSpec:
         File descriptors that it may use under the same numbers.
     listens_on : str
         For `lanthorn status`: the address or the socket.
+    health_port : int or None
+        For `lanthorn status`: port of the loopback that answers ``/readyz``.
     """
 
     name: str
@@ -71,6 +73,7 @@ class ChildSpec:
     inherited: tuple[int, ...] = ()
     read_line: Callable[[str, str], LogRecord] = field(default=read_service_line)
     listens_on: str = ""
+    health_port: int | None = None
 
 
 def spawn(spec: ChildSpec, output: int) -> subprocess.Popen[bytes]:

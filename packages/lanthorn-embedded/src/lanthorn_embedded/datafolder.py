@@ -35,6 +35,7 @@ class ProcessState:
     ready: bool
     restarts: int
     listens_on: str
+    health_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +47,8 @@ class SystemState:
     started_at: str
     ready: bool
     ae_title: str
-    dicom_port: int
-    http_port: int
+    dicom_port: int | None
+    http_port: int | None
     config: str
     database_url: str
     nats_url: str

@@ -71,5 +71,5 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
 
     try:
         return load_settings(environment)
-    except (LanthornError, ValueError, OSError) as exc:
+    except (LanthornError, OSError) as exc:
         raise ConfigurationError(str(exc)) from exc

@@ -8,11 +8,12 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lanthorn_embedded.console import Console
-from lanthorn_embedded.datafolder import DataFolder, SystemState
+from lanthorn_embedded.datafolder import DataFolder
 from lanthorn_embedded.engines.running import Engines
 from lanthorn_embedded.environment import read_settings
 from lanthorn_embedded.errors import EmbeddedError
 from lanthorn_embedded.ownlog import route_structlog
+from lanthorn_embedded.services import indexer_spec
 from lanthorn_embedded.session import run_supervised
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ async def migrate_database(database_url: str, console: Console) -> None:
     EmbeddedError
         The database refuses.
     """
-    # Imported here: the database driver is needed by two commands only.
+    # Imported here: the database driver is needed by few commands, and while the engines start.
     from lanthorn_core.errors import LanthornError  # noqa: PLC0415
     from lanthorn_core.wiring import migrate  # noqa: PLC0415
 
@@ -44,18 +45,23 @@ async def migrate_database(database_url: str, console: Console) -> None:
 
 
 def migrate_command(folder: DataFolder, environment: Mapping[str, str], console: Console) -> None:
-    """Migrate the database that the environment or the data folder names.
+    """Migrate the database that the environment names, or else the data folder's.
 
     Raises
     ------
     EmbeddedError
         It cannot be reached, or refuses.
     """
+    running = folder.read_state()
+    url = environment.get("DATABASE_URL") or (running.database_url if running else "")
+    if url:
+        asyncio.run(migrate_database(url, console))
+    else:
 
-    async def work(environment: Mapping[str, str]) -> None:
-        await migrate_database(environment["DATABASE_URL"], console)
+        async def work(_: Supervisor, urls: Mapping[str, str]) -> None:
+            await migrate_database(urls["DATABASE_URL"], console)
 
-    _with_engines(folder, environment, console, work, needs_bus=False)
+        _with_engines(folder, environment, console, work, needs_bus=False)
     console.show("The database has this version's schema.", "database_migrated")
     console.flush()
 
@@ -64,6 +70,10 @@ def reindex_command(
     folder: DataFolder, environment: Mapping[str, str], console: Console, *, fresh: bool
 ) -> None:
     """Build the index anew from the object store.
+
+    When no system runs in the data folder, the engines and an indexer do for as long as this
+    takes. An indexer that runs elsewhere on the same database is not disturbed: one writes, the
+    other waits.
 
     Parameters
     ----------
@@ -77,46 +87,55 @@ def reindex_command(
     """
     summary: dict[str, Any] = {}
 
-    async def work(environment: Mapping[str, str]) -> None:
-        from lanthorn_core.errors import LanthornError  # noqa: PLC0415
-        from lanthorn_core.wiring import reindex  # noqa: PLC0415
+    async def rebuild(urls: Mapping[str, str]) -> None:
+        summary.update(await _reindex({**environment, **urls}, console, fresh=fresh))
 
-        await migrate_database(environment["DATABASE_URL"], console)
-        try:
-            counts = await reindex(read_settings(environment), fresh=fresh)
-        except (LanthornError, OSError) as exc:
-            raise EmbeddedError(f"the index cannot be built: {exc}") from exc
-        summary.update(dataclasses.asdict(counts))
+    running = folder.read_state()
+    if running is not None and running.ready:
+        urls = {"DATABASE_URL": running.database_url, "NATS_URL": running.nats_url}
+        asyncio.run(rebuild(urls))
+    else:
 
-    _with_engines(folder, environment, console, work, needs_bus=True)
-    text = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in summary.items())
+        async def work(supervisor: Supervisor, urls: Mapping[str, str]) -> None:
+            await migrate_database(urls["DATABASE_URL"], console)
+            await supervisor.start([indexer_spec({**environment, **urls})])
+            await rebuild(urls)
+
+        _with_engines(folder, environment, console, work, needs_bus=True)
+    text = ", ".join(f"{value} {name}" for name, value in summary.items())
     console.show(f"The index is built: {text}.", "index_rebuilt", **summary)
     console.flush()
+
+
+async def _reindex(
+    environment: Mapping[str, str], console: Console, *, fresh: bool
+) -> dict[str, Any]:
+    from lanthorn_core.errors import LanthornError  # noqa: PLC0415
+    from lanthorn_core.wiring import reindex  # noqa: PLC0415
+
+    route_structlog(console.write)
+    try:
+        return dataclasses.asdict(await reindex(read_settings(environment), fresh=fresh))
+    except (LanthornError, OSError) as exc:
+        raise EmbeddedError(f"the index cannot be built: {exc}") from exc
 
 
 def _with_engines(
     folder: DataFolder,
     environment: Mapping[str, str],
     console: Console,
-    work: Callable[[Mapping[str, str]], Coroutine[Any, Any, None]],
+    work: Callable[[Supervisor, Mapping[str, str]], Coroutine[Any, Any, None]],
     *,
     needs_bus: bool,
 ) -> None:
-    """Do work with the engines: external ones, those of a running `up`, or our own for now."""
-    running = folder.read_state()
-    if running is not None and running.database_url and running.nats_url:
-        environment = {**_urls_of(running), **environment}
-    needed = {"DATABASE_URL", "NATS_URL"} if needs_bus else {"DATABASE_URL"}
-    if needed <= environment.keys():
-        asyncio.run(work(environment))
-        return
+    """Do work while the engines of a data folder run, where others do not replace them."""
     folder.make()
     with folder.exclusive() as lock:
         engines = Engines(folder, environment, needs_bus=needs_bus)
 
         async def supervised(supervisor: Supervisor) -> None:
             await supervisor.start(engines.specs())
-            await work({**environment, **engines.urls()})
+            await work(supervisor, {**environment, **engines.urls()})
 
         try:
             completed = run_supervised(supervised, console, lock)
@@ -124,7 +143,3 @@ def _with_engines(
             engines.clear()
     if not completed:
         raise EmbeddedError("stopped before the end")
-
-
-def _urls_of(state: SystemState) -> dict[str, str]:
-    return {"DATABASE_URL": state.database_url, "NATS_URL": state.nats_url}

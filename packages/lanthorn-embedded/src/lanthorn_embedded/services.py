@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from lanthorn_embedded.child import ChildSpec
+from lanthorn_embedded.loglines import LogRecord, Severity, read_service_line
 from lanthorn_embedded.readiness import service_ready
 from lanthorn_embedded.sockets import LOOPBACK, private_port
 
@@ -19,6 +20,8 @@ from lanthorn_embedded.sockets import LOOPBACK, private_port
 _STOP_DEADLINE_S = 12.0
 # "The configuration is wrong" (`lanthorn_core.runtime.settings_error.EXIT_CODE`).
 _WRONG_CONFIGURATION = 2
+# Each service doubts the same settings; `lanthorn up` has said so itself.
+_SAID_ONCE = "setting_questioned"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,17 +30,17 @@ class Faces:
 
     Attributes
     ----------
-    dicom_descriptor : int
-        Listening socket that all gateways share.
+    dicom_descriptor : int or None
+        Listening socket that all gateways share; None when DICOM is not served.
     gateway_processes : int
         How many gateways share it.
-    http_port : int
-        Where the rest-api answers.
+    http_port : int or None
+        Where the rest-api answers; None when HTTP is not served, and then there is none.
     """
 
-    dicom_descriptor: int
+    dicom_descriptor: int | None
     gateway_processes: int
-    http_port: int
+    http_port: int | None
 
 
 def service_specs(
@@ -59,41 +62,47 @@ def service_specs(
     shared : dict
         The environment that they share, now with ``RENDERER_URL``.
     """
-    renderer_port, indexer_port, *gateway_ports = _distinct_ports(faces.gateway_processes + 2)
-    shared = {
-        **environment,
-        "RENDERER_URL": f"http://{LOOPBACK}:{renderer_port}",
-        "PYTHONUNBUFFERED": "1",
-    }
-    private = {
-        "renderer": ("lanthorn_renderer", renderer_port, 1),
-        "indexer": ("lanthorn_indexer", indexer_port, 1),
-    }
-    for number, port in enumerate(gateway_ports, start=1):
-        private[f"gateway-{number}"] = ("lanthorn_dimse_gateway", port, 2)
+    renderer_port, *gateway_ports = _distinct_ports(faces.gateway_processes + 1)
+    shared = {**environment, "RENDERER_URL": f"http://{LOOPBACK}:{renderer_port}"}
     specs = [
-        _spec(
-            name,
-            module,
-            {**shared, "LANTHORN_LISTEN": f"{LOOPBACK}:{port}"},
-            ready=service_ready(port),
-            listens_on=f"{LOOPBACK}:{port}",
-            stage=stage,
-            dicom_descriptor=faces.dicom_descriptor if name.startswith("gateway") else None,
-        )
-        for name, (module, port, stage) in private.items()
+        _listening("renderer", "lanthorn_renderer", shared, renderer_port, stage=1),
+        indexer_spec(shared),
     ]
-    specs.append(
-        _spec(
-            "rest-api",
-            "lanthorn_rest_api",
-            shared,
-            ready=service_ready(faces.http_port),
-            listens_on=f"{LOOPBACK}:{faces.http_port}",
-            stage=2,
+    for number, port in enumerate(gateway_ports, start=1):
+        gateway = _listening(f"gateway-{number}", "lanthorn_dimse_gateway", shared, port, stage=2)
+        specs.append(_with_socket(gateway, faces.dicom_descriptor))
+    if faces.http_port is not None:
+        specs.append(
+            _spec(
+                "rest-api",
+                "lanthorn_rest_api",
+                shared,
+                health_port=faces.http_port,
+                listens_on=f"port {faces.http_port}",
+                stage=2,
+            )
         )
-    )
     return tuple(specs), shared
+
+
+def indexer_spec(environment: Mapping[str, str]) -> ChildSpec:
+    """Describe the indexer's process, which needs nothing but the engines."""
+    return _listening("indexer", "lanthorn_indexer", environment, private_port(), stage=1)
+
+
+def _listening(
+    name: str, module: str, environment: Mapping[str, str], port: int, *, stage: int
+) -> ChildSpec:
+    """Describe a service that listens for HTTP on a port of the loopback."""
+    address = f"{LOOPBACK}:{port}"
+    return _spec(
+        name,
+        module,
+        {**environment, "LANTHORN_LISTEN": address},
+        health_port=port,
+        listens_on=address,
+        stage=stage,
+    )
 
 
 def _spec(
@@ -101,27 +110,42 @@ def _spec(
     module: str,
     environment: Mapping[str, str],
     *,
-    ready: Callable[[], Awaitable[None]],
+    health_port: int,
     listens_on: str,
     stage: int,
-    dicom_descriptor: int | None = None,
 ) -> ChildSpec:
-    inherited: tuple[int, ...] = ()
-    if dicom_descriptor is not None:
-        inherited = (dicom_descriptor,)
-        environment = {**environment, "LANTHORN_DICOM_FD": str(dicom_descriptor)}
     return ChildSpec(
         name=name,
         # -P: the working folder is no place to import from.
         command=(sys.executable, "-P", "-m", module),
-        environment=environment,
-        is_ready=ready,
+        environment={
+            **environment,
+            "PYTHONUNBUFFERED": "1",
+            # Whatever the configuration says of the log's form, we are the one who reads it.
+            "LANTHORN__LANTHORN__LOG_FORMAT": "json",
+        },
+        is_ready=service_ready(health_port),
         stage=stage,
         stop_steps=((signal.SIGTERM, _STOP_DEADLINE_S),),
         hopeless_exit_codes=frozenset({_WRONG_CONFIGURATION}),
-        inherited=inherited,
+        read_line=_read_line,
         listens_on=listens_on,
+        health_port=health_port,
     )
+
+
+def _with_socket(spec: ChildSpec, descriptor: int | None) -> ChildSpec:
+    if descriptor is None:
+        return spec
+    environment = {**spec.environment, "LANTHORN_DICOM_FD": str(descriptor)}
+    return replace(spec, environment=environment, inherited=(descriptor,))
+
+
+def _read_line(service: str, line: str) -> LogRecord:
+    record = read_service_line(service, line)
+    if record.event == _SAID_ONCE:
+        return replace(record, severity=Severity.DEBUG)
+    return record
 
 
 def _distinct_ports(count: int) -> list[int]:

@@ -16,14 +16,14 @@ _TRIES = 200
 
 
 def open_listener(port: int, *, host: str, purpose: str, option: str) -> socket.socket:
-    """Open a listening socket that children inherit.
+    """Open a listening socket that children may inherit.
 
     Parameters
     ----------
     port : int
         TCP port; 0 lets the system choose.
     host : str
-        IPv4 address to bind.
+        IPv4 address to bind; empty for every address, IPv6 included where there is any.
     purpose, option : str
         For the message: what the port is for, and what changes it.
 
@@ -32,14 +32,10 @@ def open_listener(port: int, *, host: str, purpose: str, option: str) -> socket.
     PortInUse
         The port is taken, or needs rights that we do not have.
     """
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(_BACKLOG)
+        listener = _listen_everywhere(port) if not host else _listen((host, port))
     except OSError as exc:
-        listener.close()
-        raise _explain(exc, port, host, purpose, option) from exc
+        raise _explain(exc, port, purpose, option) from exc
     listener.setblocking(False)
     return listener
 
@@ -47,6 +43,22 @@ def open_listener(port: int, *, host: str, purpose: str, option: str) -> socket.
 def require_free(port: int, *, host: str, purpose: str, option: str) -> None:
     """See that a child will be able to listen on a port; raises `PortInUse`."""
     open_listener(port, host=host, purpose=purpose, option=option).close()
+
+
+def _listen(address: tuple[str, int]) -> socket.socket:
+    return socket.create_server(address, backlog=_BACKLOG)
+
+
+def _listen_everywhere(port: int) -> socket.socket:
+    if socket.has_dualstack_ipv6():
+        try:
+            return socket.create_server(
+                ("", port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True
+            )
+        except OSError as exc:
+            if exc.errno != errno.EADDRNOTAVAIL:  # IPv6 is compiled in and switched off
+                raise
+    return _listen(("", port))
 
 
 def private_port() -> int:
@@ -76,11 +88,11 @@ def is_free(port: int) -> bool:
     return True
 
 
-def _explain(exc: OSError, port: int, host: str, purpose: str, option: str) -> PortInUse:
+def _explain(exc: OSError, port: int, purpose: str, option: str) -> PortInUse:
     if exc.errno == errno.EADDRINUSE:
         return PortInUse(f"{purpose} port {port} is in use: choose another with {option}")
     if exc.errno == errno.EACCES:
         return PortInUse(
             f"{purpose} port {port} needs the rights of root: choose one above 1023 with {option}"
         )
-    return PortInUse(f"cannot listen on {host} port {port} for {purpose}: {exc.strerror}")
+    return PortInUse(f"cannot listen on port {port} for {purpose}: {exc.strerror}")

@@ -5,30 +5,41 @@ from __future__ import annotations
 from pathlib import Path
 
 from lanthorn_embedded.datafolder import SystemState
+from lanthorn_embedded.sockets import LOOPBACK
 
-_SCREEN = """
-Lanthorn {version} is ready ({took_s} s).
-
-  AE title    {ae_title}
-  DICOM       port {dicom_port}
-  Web         http://127.0.0.1:{http_port}/
-  Data        {data_folder}
-
-  Send a first file:
-    storescu -aec {ae_title} 127.0.0.1 {dicom_port} image.dcm
-    curl --data-binary @image.dcm http://127.0.0.1:{http_port}/instances
-
-  Ctrl-C stops it.
-"""
+_OFF = "off"
 
 
 def start_screen(state: SystemState, data_folder: Path, *, took_s: float) -> str:
     """Write the screen; `took_s` is the time from the command to here."""
-    return _SCREEN.format(
-        version=state.version,
-        took_s=took_s,
-        ae_title=state.ae_title,
-        dicom_port=state.dicom_port,
-        http_port=state.http_port,
-        data_folder=data_folder,
-    )
+    first_files = []
+    if state.dicom_port is not None:
+        first_files.append(
+            f"    storescu -aec {state.ae_title} {LOOPBACK} {state.dicom_port} image.dcm"
+        )
+    if state.http_port is not None:
+        first_files.append(f"    curl --data-binary @image.dcm {web_face(state)}instances")
+    lines = [
+        "",
+        f"Lanthorn {state.version} is ready ({took_s} s).",
+        "",
+        f"  AE title    {state.ae_title}",
+        f"  DICOM       {dicom_face(state)}",
+        f"  Web         {web_face(state)}",
+        f"  Data        {data_folder}",
+        "",
+        *(["  Send a first file:", *first_files, ""] if first_files else []),
+        "  Ctrl-C stops it.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def dicom_face(state: SystemState) -> str:
+    """Say where DICOM is served."""
+    return _OFF if state.dicom_port is None else f"port {state.dicom_port}"
+
+
+def web_face(state: SystemState) -> str:
+    """Say where HTTP is served."""
+    return _OFF if state.http_port is None else f"http://{LOOPBACK}:{state.http_port}/"

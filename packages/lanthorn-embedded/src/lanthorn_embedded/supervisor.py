@@ -70,6 +70,7 @@ class _Keeper:
             ready=self.ready.is_set(),
             restarts=max(0, self.starts - 1),
             listens_on=self.spec.listens_on,
+            health_port=self.spec.health_port,
         )
 
     def last_words(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from lanthorn_embedded.console import Console, LogFormat
 from lanthorn_embedded.datafolder import DataFolder, SystemState
 from lanthorn_embedded.engines.running import Engines
 from lanthorn_embedded.environment import read_settings, service_environment
-from lanthorn_embedded.loglines import now
+from lanthorn_embedded.loglines import LogRecord, Severity, now
 from lanthorn_embedded.maintenance import migrate_database
 from lanthorn_embedded.services import Faces, service_specs
 from lanthorn_embedded.session import run_supervised
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
     from lanthorn_embedded.supervisor import Supervisor
 
-# Every interface: who may do what there is decided by access rules, as in Orthanc.
-_EVERYWHERE = "0.0.0.0"  # noqa: S104
+# Who may do what by DICOM is decided by access rules, as in Orthanc.
+_EVERYWHERE = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,22 +63,29 @@ def up(options: UpOptions, environ: Mapping[str, str]) -> None:
     )
     settings = read_settings(environment)
     console = Console(1, options.log_format)
+    for text in settings.warnings:
+        warning = {"text": text}
+        console.write(LogRecord(now(), "lanthorn", Severity.WARNING, "setting_questioned", warning))
     folder.make()
-    with (
-        folder.exclusive() as lock,
-        open_listener(
-            settings.dicom_port,
-            host=_EVERYWHERE,
-            purpose="DICOM",
-            option="--dicom-port or DicomPort in the configuration",
-        ) as listener,
-    ):
-        require_free(
-            settings.http_port,
-            host=_EVERYWHERE,
-            purpose="HTTP",
-            option="--http-port or HttpPort in the configuration",
-        )
+    with folder.exclusive() as lock, contextlib.ExitStack() as stack:
+        descriptor = None
+        if settings.dicom_server_enabled:
+            listener = stack.enter_context(
+                open_listener(
+                    settings.dicom_port,
+                    host=_EVERYWHERE,
+                    purpose="DICOM",
+                    option="--dicom-port or DicomPort in the configuration",
+                )
+            )
+            descriptor = listener.fileno()
+        if settings.http_server_enabled:
+            require_free(
+                settings.http_port,
+                host=settings.http_bind_host,
+                purpose="HTTP",
+                option="--http-port or HttpPort in the configuration",
+            )
         engines = Engines(folder, environment)
         system = _System(
             settings=settings,
@@ -85,7 +93,7 @@ def up(options: UpOptions, environ: Mapping[str, str]) -> None:
             environment=environment,
             engines=engines,
             console=console,
-            dicom_descriptor=listener.fileno(),
+            dicom_descriptor=descriptor,
             began=began,
         )
         try:
@@ -108,7 +116,7 @@ class _System:
         environment: Mapping[str, str],
         engines: Engines,
         console: Console,
-        dicom_descriptor: int,
+        dicom_descriptor: int | None,
         began: float,
     ) -> None:
         self._settings = settings
@@ -125,8 +133,8 @@ class _System:
             started_at=now().isoformat(timespec="seconds"),
             ready=False,
             ae_title=settings.dicom_aet,
-            dicom_port=settings.dicom_port,
-            http_port=settings.http_port,
+            dicom_port=settings.dicom_port if settings.dicom_server_enabled else None,
+            http_port=settings.http_port if settings.http_server_enabled else None,
             config=environment.get("LANTHORN_CONFIG", ""),
             database_url="",
             nats_url="",
@@ -151,7 +159,7 @@ class _System:
             Faces(
                 dicom_descriptor=self._dicom_descriptor,
                 gateway_processes=self._settings.lanthorn.gateway_processes,
-                http_port=self._settings.http_port,
+                http_port=self._state.http_port,
             ),
         )
         self._state = replace(

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-
 from lanthorn_core.ports.bus import EventPublisher
 from lanthorn_core.ports.object_store import ObjectStore
 from lanthorn_core.runtime.health import HealthApp, serve_asgi
 from lanthorn_core.runtime.settings import Settings
 from lanthorn_core.usecases.byte_budget import ByteBudget
 from lanthorn_core.usecases.store_instance import StoreInstance
-from lanthorn_core.wiring import open_object_store, open_publisher
+from lanthorn_core.wiring import open_bus, open_object_store
+
 from lanthorn_dimse_gateway.access import AccessPolicy, KnownAE, Service
 from lanthorn_dimse_gateway.bridge import LoopBridge
 from lanthorn_dimse_gateway.contexts import ContextPolicy
@@ -28,8 +28,8 @@ from lanthorn_dimse_gateway.server import DicomServer, inherit, listen
 
 log = structlog.get_logger(__name__)
 
-_DRAIN_S: Final = 7.0
-"""For requests in hand at the end; the process has ten seconds in all."""
+_DRAIN_S: Final = 6.0
+"""For requests in hand at the end; `lifecycle` leaves eight seconds to the whole service."""
 _STORE_TIMEOUT_S: Final = 120.0
 """For one object to become durable; past it the sender is told to try again."""
 
@@ -145,9 +145,11 @@ def open_listening(settings: Settings) -> socket.socket:
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Run the service until `stop` is set."""
+    settings.runtime.require("nats_url")
     async with AsyncExitStack() as stack:
         objects = await stack.enter_async_context(open_object_store(settings))
-        publisher = await stack.enter_async_context(open_publisher(settings))
+        bus = await stack.enter_async_context(open_bus(settings))
+        publisher = bus.publisher
         health_over = asyncio.Event()
         group = await stack.enter_async_context(asyncio.TaskGroup())
         stack.callback(health_over.set)
@@ -164,9 +166,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             )
         if settings.dicom_server_enabled:
             listening = open_listening(settings)
-            await stack.enter_async_context(
-                serving_dicom(settings, objects, publisher, listening)
-            )
+            await stack.enter_async_context(serving_dicom(settings, objects, publisher, listening))
             log.info(
                 "dicom_listening",
                 port=listening.getsockname()[1],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from lanthorn_core.runtime.metrics import LATENCY_BUCKETS_S
 from prometheus_client import Counter, Gauge, Histogram
 
 ASSOCIATIONS: Final = Counter(
@@ -29,5 +30,5 @@ RECEIVED_BYTES: Final = Counter(
 STORE_SECONDS: Final = Histogram(
     "lanthorn_dimse_store_seconds",
     "From the last fragment of a data set to its C-STORE response.",
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
+    buckets=LATENCY_BUCKETS_S,
 )

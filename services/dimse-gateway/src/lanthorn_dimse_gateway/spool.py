@@ -112,7 +112,7 @@ class SpooledFile:
 
     def _move_to_disk(self) -> None:
         path = self._folder / f"dimse-{uuid.uuid4().hex}.part"
-        file = BufferedWriter(FileIO(path, "x"), _WRITE_BYTES)
+        file = BufferedWriter(FileIO(path, "x", opener=_open_private), _WRITE_BYTES)
         self._path, self._file = path, file
         parts, self._parts = self._parts, []
         for part in parts:
@@ -125,6 +125,10 @@ class SpooledFile:
             file.flush()
             os.fdatasync(file.fileno())
             self._unsynced_bytes = 0
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _failure_of(error: OSError) -> LanthornError:

@@ -60,6 +60,8 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 async def _be_active_forever(
     settings: Settings, objects: ObjectStore, bus: wiring.IndexerBus
 ) -> None:
+    reader_waits = asyncio.Event()
+    await bus.signals.on_ask(reader_waits.set)
     while True:
         try:
             async with (
@@ -69,7 +71,13 @@ async def _be_active_forever(
                 ACTIVE.set(1)
                 log.info("indexer_active")
                 consume = Consume(
-                    consumer, writer, bus.retries, bus.signals, objects, _rules(settings)
+                    consumer=consumer,
+                    writer=writer,
+                    retries=bus.retries,
+                    signals=bus.signals,
+                    objects=objects,
+                    rules=_rules(settings),
+                    reader_waits=reader_waits,
                 )
                 async with asyncio.TaskGroup() as group:
                     group.create_task(consume(), name="consume")
@@ -90,7 +98,7 @@ def _start_housekeeping(
 ) -> None:
     retries: Retries = bus.retries
     publisher: EventPublisher = bus.publisher
-    sweep = Sweep(objects, publisher, retries, writer, settings.lanthorn.sweep_grace)
+    sweep = Sweep(objects, publisher, retries, writer)
     group.create_task(retry_forever(retries, writer, objects, _rules(settings)), name="retry")
     group.create_task(stabilise_forever(writer, settings.stable_age), name="stabilise")
     group.create_task(collect_garbage_forever(writer, objects), name="garbage")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -39,6 +39,7 @@ class Consume:
 
     A transient failure (database, stream) ends it: the batch is undone, and the next consumer
     gets it again. An event that fails by itself is set aside, so that nothing waits for it.
+    `reader_waits` is set by whoever hears that a reader waits at the barrier.
     """
 
     consumer: EventConsumer
@@ -47,12 +48,11 @@ class Consume:
     signals: IndexSignals
     objects: ObjectStore
     rules: ExtractionRules
-    reader_waits: asyncio.Event = field(default_factory=asyncio.Event)
+    reader_waits: asyncio.Event
 
     async def __call__(self) -> None:
         """Run until cancelled or until a dependency fails."""
         applied = await self._take_over()
-        await self.signals.on_ask(self.reader_waits.set)
         while True:
             deliveries = await self.consumer.fetch(at_most=BATCH_EVENTS, wait_s=1.0)
             if not deliveries:
@@ -85,7 +85,7 @@ class Consume:
         events: its numbers are given out again, and progress goes back to where it begins.
         """
         stream = self.consumer.last_position
-        settled = StreamPosition(stream.epoch, self.consumer.first_sequence - 1)
+        settled = StreamPosition(stream.epoch, max(0, self.consumer.first_sequence - 1))
         progress = (await self.writer.progress()).position
         if progress.epoch == stream.epoch and settled.sequence <= progress.sequence:
             if progress.sequence <= stream.sequence:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom import uid
-from pydicom.pixels import get_decoder
+from pydicom.pixels.decoders.base import get_decoder
 
 from lanthorn_core.errors import DecodeFailed, LanthornError, NotRenderable
 from lanthorn_renderer.describe import ImageDescription
@@ -154,21 +154,20 @@ def _pydicom(plugin: str) -> Codec:
         encapsulated = b"".join(
             (b"\xfe\xff\x00\xe0\0\0\0\0\xfe\xff\x00\xe0", pack("<L", len(fragment)), fragment)
         )
+        options: Any = {  # pydicom annotates its keyword arguments wrongly
+            "pixel_keyword": "PixelData",
+            "number_of_frames": 1,
+            "rows": image.rows,
+            "columns": image.columns,
+            "samples_per_pixel": image.samples_per_pixel,
+            "photometric_interpretation": image.photometric_interpretation,
+            "planar_configuration": image.planar_configuration,
+            "bits_allocated": image.bits_allocated,
+            "bits_stored": image.bits_stored,
+            "pixel_representation": image.pixel_representation,
+        }
         samples, properties = get_decoder(image.transfer_syntax_uid).as_array(
-            encapsulated,
-            index=0,
-            raw=True,
-            decoding_plugin=plugin,
-            pixel_keyword="PixelData",
-            number_of_frames=1,
-            rows=image.rows,
-            columns=image.columns,
-            samples_per_pixel=image.samples_per_pixel,
-            photometric_interpretation=image.photometric_interpretation or "MONOCHROME2",
-            planar_configuration=image.planar_configuration,
-            bits_allocated=image.bits_allocated,
-            bits_stored=image.bits_stored,
-            pixel_representation=image.pixel_representation,
+            encapsulated, index=0, raw=True, decoding_plugin=plugin, **options
         )
         return DecodedFrame(samples, str(properties["photometric_interpretation"]))
 

@@ -18,7 +18,7 @@ from pydicom.dataset import Dataset
 
 from lanthorn_core.dicom.encodings import Encoding
 from lanthorn_core.dicom.part10 import read_elements
-from lanthorn_core.errors import DecodeFailed, InvalidDataset
+from lanthorn_core.errors import DecodeFailed, InvalidDataset, NotRenderable
 from lanthorn_renderer.elements import Element, item_values
 
 SOP_CLASS_UID: Final = 0x0008_0016
@@ -131,7 +131,7 @@ def describe_image(
 
     Raises
     ------
-    DecodeFailed
+    NotRenderable
         Rows, Columns or Bits Allocated are missing or no numbers.
     """
     little = encoding.little_endian
@@ -141,7 +141,7 @@ def describe_image(
         if len(value) >= 2:
             return int.from_bytes(value[:2], "little" if little else "big")
         if default is None:
-            raise DecodeFailed(f"the header lacks ({tag >> 16:04x},{tag & 0xFFFF:04x})")
+            raise NotRenderable(f"the header lacks ({tag >> 16:04x},{tag & 0xFFFF:04x})")
         return default
 
     bits_allocated = us(BITS_ALLOCATED)
@@ -206,7 +206,8 @@ class PerFrameGroups:
                 image = replace(image, window_center=center, window_width=width)
         if needs_rescale:
             rescale = _macro(groups, "PixelValueTransformationSequence")
-            slope, intercept = _number(rescale, "RescaleSlope"), _number(rescale, "RescaleIntercept")
+            slope = _number(rescale, "RescaleSlope")
+            intercept = _number(rescale, "RescaleIntercept")
             if slope is not None and intercept is not None:
                 image = replace(image, rescale_slope=slope, rescale_intercept=intercept)
         return image

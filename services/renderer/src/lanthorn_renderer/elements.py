@@ -30,7 +30,7 @@ _DELIMITER_GROUP: Final = 0xFFFE
 _MAX_NESTING: Final = 128
 
 
-class Truncated(Exception):  # noqa: N818 - no failure: more of the object is to be read
+class Truncated(Exception):
     """The bytes at hand end before the walk does; `needed` of them would let it go on."""
 
     def __init__(self, needed: int) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import itertools
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import numpy as np
@@ -122,9 +122,8 @@ class NativeFrames:
         """Take the frame out of what was read at `byte_range`, in little endian."""
         if self.word_bytes > 1:
             whole = len(words) // self.word_bytes * self.word_bytes
-            words = np.frombuffer(words, f">u{self.word_bytes}", whole // self.word_bytes).astype(
-                f"<u{self.word_bytes}"
-            ).tobytes() + words[whole:]
+            big = np.frombuffer(words, f">u{self.word_bytes}", whole // self.word_bytes)
+            words = big.byteswap().tobytes() + words[whole:]
         first_bit = frame_index * self.frame_bits % (8 * self.word_bytes)
         frame = words[first_bit // 8 : -(-(first_bit + self.frame_bits) // 8)]
         if first_bit % 8 == 0:
@@ -264,7 +263,8 @@ async def _open(objects: ObjectStore, object_key: str) -> OpenedObject:
             complete = len(beginning) < wanted
     source = HeldBytes(beginning) if complete else StoredBytes(objects, object_key)
     held = len(beginning) if complete else 0
-    return await _describe(beginning, elements, encoding, meta.transfer_syntax_uid, source, held)
+    opened = await _describe(beginning, elements, encoding, meta.transfer_syntax_uid, source)
+    return replace(opened, size_bytes=opened.size_bytes + held)
 
 
 def _inflate(deflated: bytes) -> bytes:
@@ -282,10 +282,10 @@ async def _describe(
     encoding: Encoding,
     transfer_syntax_uid: str,
     source: ByteSource,
-    held: int,
 ) -> OpenedObject:
     values = {}
     groups = None
+    held = 0
     for element in elements:
         if element.tag == PER_FRAME_FUNCTIONAL_GROUPS:
             groups = per_frame_groups(beginning, element, encoding)
@@ -299,12 +299,15 @@ async def _describe(
         is_float = pixels is not None and pixels.tag in PIXEL_TAGS
         why_not = "floating point pixels are not rendered" if is_float else "there is no pixel data"
         return OpenedObject(count, None, None, None, source, held, why_not)
-    image = describe_image(
-        values,
-        transfer_syntax_uid=transfer_syntax_uid,
-        encoding=encoding,
-        pixel_data_vr=pixels.vr,
-    )
+    try:
+        image = describe_image(
+            values,
+            transfer_syntax_uid=transfer_syntax_uid,
+            pixel_data_vr=pixels.vr,
+            encoding=encoding,
+        )
+    except NotRenderable as exc:
+        return OpenedObject(count, None, None, None, source, held, exc.details)
     frames: NativeFrames | EncapsulatedFrames
     if pixels.length == UNDEFINED:
         frames = await _locate_encapsulated(source, pixels.start, count, values)
@@ -403,7 +406,7 @@ def _extended_offset_table(
 
 async def _walk_fragments(source: ByteSource, pos: int) -> list[tuple[int, int]]:
     """Visit the fragments one after the other, reading little beside their headers."""
-    fragments = []
+    fragments: list[tuple[int, int]] = []
     window_start, window = pos, b""
     while True:
         if pos + 8 > window_start + len(window) or pos < window_start:

@@ -128,7 +128,8 @@ def apply_modality_lut(image: ImageDescription, values: Floats) -> Floats:
         return values
     if image.rescale_slope is None or image.rescale_intercept is None:
         return values  # one without the other means nothing
-    return values * image.rescale_slope + image.rescale_intercept
+    with np.errstate(over="ignore"):
+        return values * image.rescale_slope + image.rescale_intercept
 
 
 def window_of(image: ImageDescription, request: RenderRequest) -> tuple[float, float]:
@@ -165,7 +166,9 @@ def apply_window(values: Floats, *, center: float, width: float) -> Bytes:
     Between LINEAR and LINEAR_EXACT of DICOM PS3.3 Section C.11.2.1.2 and C.11.2.1.3.2.
     """
     width = max(width, 1.0)
-    return np.clip((values - center + width / 2) * 255 / width, 0, 255).astype(np.uint8)
+    with np.errstate(over="ignore"):  # a hostile window may be near the largest of numbers
+        shades: Floats = (values - center + width / 2) * 255 / width
+    return np.clip(shades, 0, 255).astype(np.uint8)
 
 
 def to_rgb(image: ImageDescription, frame: DecodedFrame) -> Bytes:
@@ -202,15 +205,16 @@ def ybr_full_to_rgb(pixels: Bytes) -> Bytes:
     y, cb, cr = np.moveaxis(pixels.astype(np.float32), -1, 0)
     cb -= 128
     cr -= 128
-    rgb = np.stack((y + 1.402 * cr, y - 0.344136 * cb - 0.714136 * cr, y + 1.772 * cb), axis=-1)
-    return np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
+    channels = (y + 1.402 * cr, y - 0.344136 * cb - 0.714136 * cr, y + 1.772 * cb)
+    rgb: Bytes = np.clip(np.rint(np.stack(channels, axis=-1)), 0, 255).astype(np.uint8)
+    return rgb
 
 
 def apply_palette(values: Samples, palette: Palette) -> Bytes:
     """Look colors up; values beyond the palette take its first or last entry."""
     table = np.stack([_palette_bytes(palette, entries) for entries in palette.tables], axis=-1)
     indexes = np.clip(values.astype(np.int64) - palette.first, 0, len(table) - 1)
-    return table[indexes]
+    return np.take(table, indexes, axis=0)
 
 
 def _palette_bytes(palette: Palette, encoded: bytes) -> Bytes:
@@ -244,7 +248,8 @@ def fit(picture: Bytes, request: RenderRequest) -> Bytes:
         picture = blur(picture)
     from_rows = ((np.arange(height) + 0.5) * rows / height).astype(np.intp)
     from_columns = ((np.arange(width) + 0.5) * columns / width).astype(np.intp)
-    return picture[from_rows][:, from_columns]
+    fitted: Bytes = picture[from_rows][:, from_columns]
+    return fitted
 
 
 def blur(picture: Bytes) -> Bytes:

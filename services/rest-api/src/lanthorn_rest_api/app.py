@@ -14,26 +14,40 @@ from lanthorn_rest_api.authentication import AccessRules
 from lanthorn_rest_api.http_rules import OrthancHttp
 from lanthorn_rest_api.orthanc_errors import install_error_handlers
 from lanthorn_rest_api.rest import (
+    archive,
+    attachments,
     changes,
     children,
+    configuration,
     find,
+    frames,
+    instance_files,
     labels,
     metadata,
     resources,
+    shared_tags,
     system,
     tools,
+    upload,
 )
 from lanthorn_rest_api.services import OpenServices, Services, open_services
 
-ROUTERS = (
-    find.router,
-    resources.router,
-    children.router,
-    metadata.router,
-    labels.router,
-    changes.router,
-    tools.router,
-    system.router,
+ROUTES = (
+    *instance_files.routes,
+    *frames.router.routes,
+    *find.router.routes,
+    *upload.router.routes,
+    *resources.router.routes,
+    *children.router.routes,
+    *metadata.router.routes,
+    *labels.router.routes,
+    *archive.router.routes,
+    *attachments.router.routes,
+    *shared_tags.router.routes,
+    *changes.router.routes,
+    *tools.router.routes,
+    *system.router.routes,
+    *configuration.router.routes,
 )
 """In the order in which they are tried: what is asked most often comes first."""
 
@@ -59,8 +73,8 @@ def create_app(settings: Settings, open_services: OpenServices = open_services) 
     app = FastAPI(
         lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )
-    for router in ROUTERS:
-        app.router.routes.extend(router.routes)
+    # Not `include_router`: one flat list tells the methods of a path (405) and the tree's nodes.
+    app.router.routes.extend(ROUTES)
     install_error_handlers(app, describe=settings.http_describe_errors)
     app.add_middleware(
         OrthancHttp,
@@ -73,7 +87,12 @@ def create_app(settings: Settings, open_services: OpenServices = open_services) 
 
 def access_rules(settings: Settings) -> AccessRules:
     """Read who may ask from the settings."""
-    users = settings.registered_users if settings.authentication_enabled else None
+    users = None
+    if settings.authentication_enabled:
+        users = {
+            user: password.get_secret_value()
+            for user, password in settings.registered_users.items()
+        }
     return AccessRules(users, remote_access_allowed=settings.remote_access_allowed)
 
 

@@ -15,7 +15,6 @@ _SEPARATORS: Final = re.compile(r'[/\\:*?"<>|]')
 """What file systems give a meaning becomes a space."""
 _SPACES: Final = re.compile(" +")
 _ONLY_DOTS: Final = re.compile(r"\.*")
-_NUMBER: Final = re.compile(r"[+]?(\d+)")
 
 Tags = Mapping[str, str]
 """Main tags of a resource: keyword to text."""
@@ -38,15 +37,15 @@ def series_folder(tags: Tags) -> str:
     return _joined(tags, "SeriesNumber", "Modality", "SeriesDescription") or "Unknown Series"
 
 
-def file_names(modality: str, index_texts: Sequence[str]) -> list[str]:
+def file_names(modality: str, indexes: Sequence[int | None]) -> list[str]:
     """Name the files of a series.
 
     Parameters
     ----------
     modality : str
         Modality (0008,0060) of the series.
-    index_texts : sequence of str
-        `IndexInSeries` of the instances, empty where there is none, in the order of the names.
+    indexes : sequence of int or None
+        `IndexInSeries` of the instances, in the order of the names.
 
     Returns
     -------
@@ -56,16 +55,10 @@ def file_names(modality: str, index_texts: Sequence[str]) -> list[str]:
     encoded = modality.encode()
     width = 8 - min(len(encoded), 2)
     prefix = _cleaned(encoded[:2].decode("ascii", "ignore").upper())
-    numbers = [index_number(text) for text in index_texts]
+    numbers = [index or 0 for index in indexes]
     if len(set(numbers)) < len(numbers):
         numbers = list(range(len(numbers)))
     return [f"{prefix}{number:0{width}}.dcm" for number in numbers]
-
-
-def index_number(index_text: str) -> int:
-    """Return the number by which an instance is sorted in its series; 0 when it has none."""
-    found = _NUMBER.fullmatch(index_text.strip())
-    return int(found[1]) if found else 0
 
 
 class FolderNames:

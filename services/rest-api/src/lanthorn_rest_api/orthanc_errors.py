@@ -96,9 +96,7 @@ def install_error_handlers(app: FastAPI, *, describe: bool) -> None:
         names = children_of(app, scope["path"])
         if names:
             if scope["method"] != "GET":
-                return Response(
-                    status_code=HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": "GET"}
-                )
+                return Response(status_code=HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": "GET"})
             return Response(encode_json(names), media_type="application/json; charset=utf-8")
         return error_answer(UnknownResource(), scope, describe=describe)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import orjson
 import pyjson5
@@ -16,6 +16,9 @@ TagFormat = Literal["full", "short", "simplify"]
 
 Parameters = Mapping[str, str]
 """The query string; of a repeated parameter the last one counts."""
+
+LARGEST: Final = 2**62
+"""Of numbers that the database takes; a larger one of a client counts as this."""
 
 _TRUE = frozenset({"", "1", "true"})
 _FALSE = frozenset({"0", "false"})
@@ -61,10 +64,9 @@ def unsigned(text: str) -> int:
     BadParameterType
         It is not one.
     """
-    text = text.strip()
     if not (text.isascii() and text.isdigit()):
         raise BadParameterType("Syntax error in some user-supplied data")
-    return int(text)
+    return min(int(text), LARGEST)
 
 
 def window(parameters: Parameters, path: str) -> tuple[int, int]:
@@ -93,6 +95,20 @@ def window(parameters: Parameters, path: str) -> tuple[int, int]:
     return unsigned(since or ""), unsigned(limit or "")
 
 
+def known_tag(text: str) -> int:
+    """Read a tag; the error of an unknown one names it and nothing else, as in Orthanc.
+
+    Raises
+    ------
+    UnknownTag
+        There is no such tag.
+    """
+    try:
+        return parse_tag(text)
+    except UnknownTag as error:
+        raise UnknownTag(text) from error
+
+
 def tag_list(text: str, separator: str) -> list[int]:
     """Read tags joined by a separator; empty entries are passed over.
 
@@ -101,7 +117,7 @@ def tag_list(text: str, separator: str) -> list[int]:
     UnknownTag
         One of them is none.
     """
-    return [parse_tag(part.strip()) for part in text.split(separator) if part.strip()]
+    return [known_tag(part.strip()) for part in text.split(separator) if part.strip()]
 
 
 def ignored_lengths(parameters: Parameters) -> frozenset[int]:
@@ -121,7 +137,13 @@ def requested_tags(parameters: Parameters) -> list[int]:
     try:
         return tag_list(text, ";")
     except UnknownTag as error:
-        raise BadRequest(f"Invalid requested-tags argument: {error}") from error
+        raise BadRequest(f"Invalid requested-tags argument: Unknown DICOM tag {error}") from error
+
+
+class BadFormat(InvalidParameter):
+    """A field of a JSON body is of the wrong type (Orthanc's code 15)."""
+
+    slug, orthanc_code = "bad-format", 15
 
 
 async def read_json(request: Request) -> Any:

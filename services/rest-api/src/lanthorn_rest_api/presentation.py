@@ -6,8 +6,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.requests import Request
-
 from lanthorn_core.errors import UnknownResource
 from lanthorn_core.model import Level
 from lanthorn_core.ports.index import Resource
@@ -82,8 +80,3 @@ async def existing(services: Services, level: Level, public_id: str) -> Resource
     if resource is None:
         raise UnknownResource
     return resource
-
-
-def parameters_of(request: Request) -> Parameters:
-    """Return the query string of a request; the last of repeated parameters counts."""
-    return request.query_params

@@ -20,9 +20,9 @@ from lanthorn_core.usecases.delete_resources import DeleteResources
 from lanthorn_core.usecases.find import FindResources
 from lanthorn_core.usecases.store_instance import StoreInstance
 from lanthorn_core.wiring import (
+    open_bus,
     open_editor,
     open_object_store,
-    open_publisher,
     open_reader,
     open_renderer,
 )
@@ -52,20 +52,20 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Open the real ports that the settings name, and close them at the end."""
     async with AsyncExitStack() as stack:
         objects = await stack.enter_async_context(open_object_store(settings))
-        publisher = await stack.enter_async_context(open_publisher(settings))
-        reader = await stack.enter_async_context(open_reader(settings, publisher))
+        bus = await stack.enter_async_context(open_bus(settings))
+        reader = await stack.enter_async_context(open_reader(settings, bus))
         editor = await stack.enter_async_context(open_editor(settings))
         renderer = await stack.enter_async_context(open_renderer(settings))
         budget = ByteBudget(settings.lanthorn.maximum_in_flight_bytes)
         yield Services(
             settings=settings,
             objects=objects,
-            publisher=publisher,
+            publisher=bus.publisher,
             reader=reader,
             editor=editor,
             renderer=renderer,
-            store=StoreInstance(objects, publisher, budget, settings.default_encoding),
-            delete=DeleteResources(publisher, reader),
+            store=StoreInstance(objects, bus.publisher, budget, settings.default_encoding),
+            delete=DeleteResources(bus.publisher, reader),
             find=FindResources(reader, objects, settings.default_encoding),
             budget=budget,
         )

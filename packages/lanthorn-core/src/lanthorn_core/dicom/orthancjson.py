@@ -137,9 +137,9 @@ class _Renderer:
             creator = None
             if tag >> 16 & 1 and tag & 0xFFFF >= 0x1000:
                 creator = context.creators.get(tag & 0xFFFF_0000 | (tag & 0xFFFF) >> 8)
-            element = dataset.get_item(tag)
+            element = dataset.get_item(tag, keep_deferred=True)
             vr = _vr(element, creator, context)
-            kind, value = self._value(dataset, element, vr, context)
+            kind, value = self._value(dataset, element, vr, creator, context)
             name = tag_name(tag, creator)
             if self._style == "short":
                 answer[format_tag(tag)] = value
@@ -156,24 +156,26 @@ class _Renderer:
         ascii_only = decoder_for(None, "Ascii")
         decoder = outer.decoder if outer else decoder_for(None, self._default_encoding)
         if _SPECIFIC_CHARACTER_SET in dataset:
-            terms = _text_of_element(dataset.get_item(_SPECIFIC_CHARACTER_SET), "CS", ascii_only)
+            terms = _text_of_element(
+                dataset.get_item(_SPECIFIC_CHARACTER_SET, keep_deferred=True), "CS", ascii_only
+            )
             decoder = decoder_for(terms, self._default_encoding)
         pixel_representation = outer.pixel_representation if outer else None
         if _PIXEL_REPRESENTATION in dataset:
-            element = dataset.get_item(_PIXEL_REPRESENTATION)
+            element = dataset.get_item(_PIXEL_REPRESENTATION, keep_deferred=True)
             pixel_representation = _text_of_element(element, "US", ascii_only)
         creators = {}
         for key in dataset.keys():  # noqa: SIM118 (iterating a Dataset converts its elements)
             tag = int(key)
             if tag >> 16 & 1 and 0x0010 <= tag & 0xFFFF <= 0x00FF:
-                element = dataset.get_item(tag)
+                element = dataset.get_item(tag, keep_deferred=True)
                 # DCMTK does not look for creators in values of unknown type.
                 if element.VR in (None, "LO"):
                     creators[tag] = _text_of_element(element, "LO", decoder) or ""
         return _Context(decoder, pixel_representation, creators)
 
     def _value(
-        self, dataset: Dataset, element: _Element, vr: str, context: _Context
+        self, dataset: Dataset, element: _Element, vr: str, creator: str | None, context: _Context
     ) -> tuple[str, Any]:
         tag = int(element.tag)
         if vr == "SQ":
@@ -181,7 +183,7 @@ class _Renderer:
             if items is None:
                 return "Null", None
             return "Sequence", [self.dataset(item, context, last=None) for item in items]
-        text = _text_of_element(element, vr, context.decoder)
+        text = _text_of_element(element, vr, context.decoder, creator)
         if text is None:
             return "Null", None
         if tag not in self._ignore_length and len(text.encode()) > MAX_TEXT_BYTES:
@@ -210,13 +212,15 @@ def _items(dataset: Dataset, tag: int) -> Iterable[Dataset] | None:
     return () if items is None else items
 
 
-def _text_of_element(element: _Element, vr: str, decoder: TextDecoder) -> str | None:
+def _text_of_element(
+    element: _Element, vr: str, decoder: TextDecoder, creator: str | None = None
+) -> str | None:
     """Write a value as text; None when it has none."""
     if not isinstance(element, RawDataElement):
         return _text_of_converted(vr, element.value)
     value = element.value or b""
     if vr == "UN":
-        vr = vr_of_tag(int(element.tag))
+        vr = vr_of_tag(int(element.tag), creator)
         if vr not in TEXT_VRS:
             return None
         return decoder.decode(value[:-1] if value.endswith(b"\0") else value)

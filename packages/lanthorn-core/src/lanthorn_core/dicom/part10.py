@@ -13,10 +13,14 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Final
 
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
+from pydicom.charset import convert_encodings, default_encoding
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset, FileMetaDataset
-from pydicom.filereader import read_dataset as read_with_pydicom
+from pydicom.filereader import data_element_generator
+from pydicom.tag import BaseTag
 
+from lanthorn_core.dicom.elements import Buffer
 from lanthorn_core.dicom.encodings import (
     EXPLICIT_LITTLE,
     IMPLICIT_VR_LITTLE_ENDIAN,
@@ -25,13 +29,7 @@ from lanthorn_core.dicom.encodings import (
     is_deflated,
 )
 from lanthorn_core.dicom.inflate import InflatedDataset
-from lanthorn_core.dicom.scan import (
-    MAX_INFLATED_BYTES,
-    Buffer,
-    Header,
-    RawElement,
-    scan_dataset,
-)
+from lanthorn_core.dicom.scan import MAX_INFLATED_BYTES, Header, RawElement, scan_dataset
 from lanthorn_core.errors import InvalidDataset
 
 IMPLEMENTATION_CLASS_UID: Final = "2.25.93271782337163180559267738987161132108"
@@ -49,6 +47,7 @@ _IMPLEMENTATION_VERSION_NAME: Final = 0x0002_0013
 _SOURCE_AE_TITLE: Final = 0x0002_0016
 _SENDING_AE_TITLE: Final = 0x0002_0017
 _RECEIVING_AE_TITLE: Final = 0x0002_0018
+_SPECIFIC_CHARACTER_SET: Final = 0x0008_0005
 _SOP_CLASS_UID: Final = 0x0008_0016
 _SOP_INSTANCE_UID: Final = 0x0008_0018
 
@@ -247,20 +246,30 @@ def read_dataset(data: Buffer, *, until_pixels: bool = True) -> FileDataset:
 def read_elements(encoded: bytes, encoding: Encoding) -> Dataset:
     """Read a bare data set, of which the structure was scanned before.
 
+    Of an element that occurs twice the first one counts, as in the scanner and in DCMTK.
+
     Raises
     ------
     InvalidDataset
         pydicom cannot read it.
     """
+    elements: dict[BaseTag, RawDataElement | DataElement] = {}
+    implicit, little_endian = encoding.implicit, encoding.little_endian
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return read_with_pydicom(BytesIO(encoded), encoding.implicit, encoding.little_endian)
+            for element in data_element_generator(BytesIO(encoded), implicit, little_endian):
+                elements.setdefault(element.tag, element)
+            dataset = Dataset(elements)
+            terms = dataset.get(_SPECIFIC_CHARACTER_SET)
+            charset = convert_encodings(terms.value) if terms else default_encoding
     except RecursionError:
         raise InvalidDataset("sequences are nested too deep") from None
     except Exception as exc:
         # pydicom raises what its parts raise: EOFError, ValueError, NotImplementedError, ...
         raise InvalidDataset(f"pydicom cannot read the data set: {exc}") from exc
+    dataset.set_original_encoding(implicit, little_endian, charset)
+    return dataset
 
 
 def _meta_element(tag: int, vr: bytes, text: str) -> bytes:

@@ -13,33 +13,34 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from mmap import mmap
 from typing import Final, NamedTuple
 
+from lanthorn_core.dicom.elements import (
+    ITEM_END,
+    PIXEL_DATA,
+    UNDEFINED,
+    Buffer,
+    ElementHeader,
+    Truncated,
+    ends_within_element,
+    read_element_header,
+    skip_fragments,
+    skip_sequence,
+    too_long,
+)
 from lanthorn_core.dicom.encodings import (
     EXPLICIT_LITTLE,
-    IMPLICIT_LITTLE,
     Encoding,
     detect_encoding,
     encoding_of,
     is_deflated,
 )
 from lanthorn_core.dicom.inflate import InflatedDataset
-from lanthorn_core.dicom.tags import format_tag
+from lanthorn_core.dicom.tags import format_tag, vr_of_tag
 from lanthorn_core.errors import InvalidDataset
 
-Buffer = bytes | bytearray | memoryview | mmap
-
-MAX_NESTING: Final = 128
-"""Sequences within sequences; real data sets stay below 10."""
 MAX_INFLATED_BYTES: Final = 2 << 30
 """What a deflated data set may grow to, pixels included."""
-
-PIXEL_DATA: Final = 0x7FE0_0010
-UNDEFINED: Final = 0xFFFF_FFFF
-_ITEM: Final = 0xFFFE_E000
-_ITEM_END: Final = 0xFFFE_E00D
-_SEQUENCE_END: Final = 0xFFFE_E0DD
 
 
 class RawElement(NamedTuple):
@@ -73,6 +74,11 @@ class Header:
     def encoding(self) -> Encoding:
         """How `encoded` is written."""
         return effective_encoding(self.encoded, self.transfer_syntax_uid)
+
+    @property
+    def has_pixel_data(self) -> bool:
+        """Whether Pixel Data (7fe0,0010) follows the header; False for a parsed header."""
+        return self.pixel_data_offset is not None or self.pixel_data_vr is not None
 
     def value(self, tag: int) -> bytes | None:
         """Return the bytes of a top-level element, None when it is absent."""
@@ -119,16 +125,12 @@ def scan_dataset(
     encoding = effective_encoding(data, transfer_syntax_uid)
     elements: dict[int, RawElement] = {}
     end = len(data)
-    stop = _scan_top_level(data, 0, end, encoding, elements)
+    stop, at_pixels = _scan_top_level(data, 0, end, encoding, elements)
     with memoryview(data) as view, view[:stop] as header:
         encoded = bytes(header)
-    if stop == end:
+    if not at_pixels:
         return Header(transfer_syntax_uid, encoded, None, None, elements)
-    vr, after = _skip_pixel_data(data, stop, end, encoding)
-    while after < end:
-        after = _scan_top_level(data, after, end, encoding, {})
-        if after < end:
-            raise InvalidDataset(f"Pixel Data (7fe0,0010) occurs twice, again at byte {after}")
+    vr = _check_from_pixels_on(data, stop, end, encoding)
     return Header(transfer_syntax_uid, encoded, base_offset + stop, vr, elements)
 
 
@@ -149,7 +151,7 @@ def parse_header(encoded: bytes, transfer_syntax_uid: str) -> Header:
     """
     elements: dict[int, RawElement] = {}
     encoding = effective_encoding(encoded, transfer_syntax_uid)
-    stop = _scan_top_level(encoded, 0, len(encoded), encoding, elements)
+    stop, _ = _scan_top_level(encoded, 0, len(encoded), encoding, elements)
     if stop != len(encoded):
         raise InvalidDataset("a header does not contain Pixel Data (7fe0,0010)")
     return Header(transfer_syntax_uid, encoded, None, None, elements)
@@ -164,73 +166,89 @@ def _scan_deflated(data: Buffer, transfer_syntax_uid: str, max_inflated_bytes: i
     source = InflatedDataset(data, max_inflated_bytes)
     while True:
         elements: dict[int, RawElement] = {}
+        end = len(source.held)
         try:
-            stop = _scan_top_level(source.held, 0, len(source.held), EXPLICIT_LITTLE, elements)
-            if stop < len(source.held) or source.complete:
-                break
-        except _Truncated:
+            stop, at_pixels = _scan_top_level(source.held, 0, end, EXPLICIT_LITTLE, elements)
+        except Truncated:
             if source.complete:
                 raise
+        else:
+            if at_pixels or source.complete:
+                break
         source.inflate_more()
-    encoded = bytes(memoryview(source.held)[:stop])
-    if stop == len(source.held):
-        return Header(transfer_syntax_uid, encoded, None, None, elements)
-    vr = _skip_deflated_pixels(source, stop)
+    encoded = source.held[:stop]
+    vr = _check_deflated_pixels(source, stop) if at_pixels else None
     return Header(transfer_syntax_uid, encoded, None, vr, elements)
 
 
-def _skip_deflated_pixels(source: InflatedDataset, start: int) -> str | None:
+def _check_deflated_pixels(source: InflatedDataset, start: int) -> str | None:
     """Check Pixel Data and what follows it, holding a native value in pieces only."""
     while len(source.held) - start < EXPLICIT_LITTLE.longest_element_header and not source.complete:
         source.inflate_more()
-    _, vr, value_start, length = _element_header(
-        source.held, start, len(source.held), EXPLICIT_LITTLE
-    )
-    if length == UNDEFINED:
+    header = read_element_header(source.held, start, len(source.held), EXPLICIT_LITTLE)
+    if header.length == UNDEFINED:
         source.inflate_all()
-        end = len(source.held)
-        _, after = _skip_pixel_data(source.held, start, end, EXPLICIT_LITTLE)
-    else:
-        source.skip_to(value_start + length)
-        source.inflate_all()
-        after, end = 0, len(source.held)
-    if after < end:
-        _scan_top_level(source.held, after, end, EXPLICIT_LITTLE, {})
-    return vr
+        return _check_from_pixels_on(source.held, start, len(source.held), EXPLICIT_LITTLE)
+    source.skip_to(header.start + header.length)
+    source.inflate_all()
+    _check_behind_pixels(source.held, 0, len(source.held), EXPLICIT_LITTLE)
+    return header.vr
 
 
-class _Truncated(InvalidDataset):
-    """The bytes end too early; more of them could help."""
+def _check_from_pixels_on(data: Buffer, pos: int, end: int, encoding: Encoding) -> str | None:
+    """Check Pixel Data and what follows it; return the VR of Pixel Data."""
+    header = read_element_header(data, pos, end, encoding)
+    after = _skip_pixel_data(data, header, end, encoding)
+    _check_behind_pixels(data, after, end, encoding)
+    return header.vr
+
+
+def _skip_pixel_data(data: Buffer, header: ElementHeader, end: int, encoding: Encoding) -> int:
+    if header.length == UNDEFINED:
+        return skip_fragments(data, header.start, end, encoding)
+    if header.length > end - header.start:
+        raise too_long(header.tag, header.start, header.length, end - header.start)
+    return header.start + header.length
+
+
+def _check_behind_pixels(data: Buffer, pos: int, end: int, encoding: Encoding) -> None:
+    at_pixels = True
+    while at_pixels:
+        pos, at_pixels = _scan_top_level(data, pos, end, encoding, {})
+        if at_pixels:  # a second time: tolerated and ignored, as by DCMTK
+            header = read_element_header(data, pos, end, encoding)
+            pos = _skip_pixel_data(data, header, end, encoding)
 
 
 def _scan_top_level(
-    data: Buffer | memoryview,
-    pos: int,
-    end: int,
-    encoding: Encoding,
-    elements: dict[int, RawElement],
-) -> int:
-    """Fill `elements` from `pos` on; return where Pixel Data begins, or `end`."""
+    data: Buffer, pos: int, end: int, encoding: Encoding, elements: dict[int, RawElement]
+) -> tuple[int, bool]:
+    """Fill `elements` from `pos` on; return where it ends and whether Pixel Data is there.
+
+    An Item Delimitation Item ends a data set, whatever follows it, as in DCMTK.
+    """
     scan = _scan_implicit if encoding.implicit else _scan_explicit
     try:
         return scan(data, pos, end, encoding, elements)
     except struct.error:
-        raise _Truncated(f"the data set ends within an element, at byte {end}") from None
+        raise ends_within_element(end) from None
 
 
 def _scan_explicit(
     data: Buffer, pos: int, end: int, encoding: Encoding, elements: dict[int, RawElement]
-) -> int:
+) -> tuple[int, bool]:
     read, read_long, vrs = encoding.short.unpack_from, encoding.long.unpack_from, encoding.vrs
     new = tuple.__new__
     while pos < end:
         group, number, vr_code, length = read(data, pos)
         tag = group << 16 | number
         if tag == PIXEL_DATA:
-            return pos
+            return pos, True
         known = vrs.get(vr_code)
         if known is None:
-            tag, vr, start, length = _element_header(data, pos, end, encoding)
+            if tag == ITEM_END:
+                return pos, False
+            tag, vr, start, length = read_element_header(data, pos, end, encoding)
         else:
             vr, is_long = known
             if is_long:
@@ -239,195 +257,43 @@ def _scan_explicit(
             else:
                 start = pos + 8
         if vr == "SQ" or length == UNDEFINED:
-            after = _skip_sequence(data, start, length, end, tag, vr, encoding)
+            header = ElementHeader(tag, vr, start, length)
+            after = skip_sequence(data, header, end, encoding)
             length = after - start
         else:
             after = start + length
             if after > end:
-                raise _too_long(tag, pos, length, end - start)
+                raise too_long(tag, pos, length, end - start)
         if tag not in elements:
             elements[tag] = new(RawElement, (vr, start, length))
         pos = after
-    return pos
+    return pos, False
 
 
 def _scan_implicit(
     data: Buffer, pos: int, end: int, encoding: Encoding, elements: dict[int, RawElement]
-) -> int:
+) -> tuple[int, bool]:
     read = encoding.implicit_header.unpack_from
     new = tuple.__new__
     while pos < end:
         group, number, length = read(data, pos)
         tag = group << 16 | number
         if tag == PIXEL_DATA:
-            return pos
+            return pos, True
+        if group == 0xFFFE:
+            if tag == ITEM_END:
+                return pos, False
+            raise InvalidDataset(f"unexpected ({format_tag(tag)}) at byte {pos}")
         start = pos + 8
-        if length == UNDEFINED:
-            after = _skip_sequence(data, start, length, end, tag, None, encoding)
+        if length == UNDEFINED or (length and vr_of_tag(tag) == "SQ"):
+            header = ElementHeader(tag, None, start, length)
+            after = skip_sequence(data, header, end, encoding)
             length = after - start
         else:
             after = start + length
             if after > end:
-                raise _too_long(tag, pos, length, end - start)
+                raise too_long(tag, pos, length, end - start)
         if tag not in elements:
             elements[tag] = new(RawElement, (None, start, length))
         pos = after
-    return pos
-
-
-def _too_long(tag: int, pos: int, length: int, left: int) -> InvalidDataset:
-    return _Truncated(
-        f"element ({format_tag(tag)}) at byte {pos} says it is {length} bytes long, "
-        f"but {max(left, 0)} are left"
-    )
-
-
-def _element_header(
-    data: Buffer, pos: int, end: int, encoding: Encoding
-) -> tuple[int, str | None, int, int]:
-    """Read one element's header: tag, VR, where the value starts, its length."""
-    if end - pos < 8:
-        raise _Truncated(f"the data set ends within an element, at byte {end}")
-    if encoding.implicit:
-        group, number, length = encoding.implicit_header.unpack_from(data, pos)
-        return group << 16 | number, None, pos + 8, length
-    group, number, vr_code, length = encoding.short.unpack_from(data, pos)
-    tag = group << 16 | number
-    if group == 0xFFFE:
-        raise InvalidDataset(f"unexpected ({format_tag(tag)}) at byte {pos}")
-    known = encoding.vrs.get(vr_code)
-    if known is None:
-        vr = bytes(data[pos + 4 : pos + 6])
-        # VRs to come will have long lengths (PS3.5 Section 7.1.2); anything but letters is a slip
-        # of the writer, which DCMTK takes for a short one.
-        known = vr.decode("latin-1"), vr.isalpha() and vr.isupper()
-    if not known[1]:
-        return tag, known[0], pos + 8, length
-    if end - pos < 12:
-        raise _Truncated(f"the data set ends within an element, at byte {end}")
-    (length,) = encoding.long.unpack_from(data, pos + 8)
-    return tag, known[0], pos + 12, length
-
-
-def _skip_pixel_data(
-    data: Buffer, pos: int, end: int, encoding: Encoding
-) -> tuple[str | None, int]:
-    """Check top-level Pixel Data; return its VR and where it ends."""
-    tag, vr, start, length = _element_header(data, pos, end, encoding)
-    if length == UNDEFINED:
-        return vr, _skip_fragments(data, start, end, encoding)
-    if length > end - start:
-        raise _too_long(tag, pos, length, end - start)
-    return vr, start + length
-
-
-def _skip_fragments(data: Buffer, pos: int, end: int, encoding: Encoding) -> int:
-    """Walk encapsulated Pixel Data to its end (PS3.5 Section A.4)."""
-    read = encoding.implicit_header.unpack_from
-    while end - pos >= 8:
-        group, number, length = read(data, pos)
-        tag = group << 16 | number
-        pos += 8
-        if tag == _SEQUENCE_END:
-            return pos
-        if tag != _ITEM:
-            raise InvalidDataset(
-                f"Pixel Data has ({format_tag(tag)}) at byte {pos - 8}, expected a fragment"
-            )
-        if length > end - pos:
-            raise _Truncated(
-                f"a fragment of Pixel Data at byte {pos - 8} says it is {length} bytes long, "
-                f"but {end - pos} are left"
-            )
-        pos += length
-    raise _Truncated("Pixel Data lacks its Sequence Delimitation Item")
-
-
-class _Open(NamedTuple):
-    """A sequence or item around the current position; `end` is None if its length is undefined."""
-
-    is_item: bool
-    end: int | None
-    limit: int
-    encoding: Encoding
-
-
-def _skip_sequence(
-    data: Buffer, pos: int, length: int, end: int, tag: int, vr: str | None, encoding: Encoding
-) -> int:
-    """Walk one sequence with all below it; return where it ends.
-
-    Iterative, since nesting is the sender's to choose.
-    """
-    opened = _open_sequence(pos, length, end, tag, vr, encoding)
-    if opened is None:
-        return _skip_fragments(data, pos, end, encoding)
-    stack = [opened]
-    while stack:
-        current = stack[-1]
-        if pos == current.end:
-            stack.pop()
-            continue
-        if current.limit - pos < 8:
-            raise _Truncated(f"a sequence or item lacks its end, at byte {pos}")
-        group, number, length = current.encoding.implicit_header.unpack_from(data, pos)
-        if not current.is_item:
-            tag = group << 16 | number
-            pos += 8
-            if tag == _SEQUENCE_END:
-                stack.pop()
-            elif tag != _ITEM:
-                raise InvalidDataset(
-                    f"a sequence has ({format_tag(tag)}) at byte {pos - 8}, expected an item"
-                )
-            else:
-                stack.append(_open_item(pos, length, current))
-            continue
-        if group == 0xFFFE:
-            if number != 0xE00D:
-                raise InvalidDataset(f"an item has (fffe,{number:04x}) at byte {pos}")
-            pos += 8
-            stack.pop()
-            continue
-        tag, vr, start, length = _element_header(data, pos, current.limit, current.encoding)
-        if vr == "SQ" or length == UNDEFINED:
-            if len(stack) >= 2 * MAX_NESTING:
-                raise InvalidDataset(f"sequences nested deeper than {MAX_NESTING}")
-            inner = _open_sequence(start, length, current.limit, tag, vr, current.encoding)
-            if inner is None:
-                pos = _skip_fragments(data, start, current.limit, current.encoding)
-            else:
-                stack.append(inner)
-                pos = start
-        else:
-            if length > current.limit - start:
-                raise _too_long(tag, pos, length, current.limit - start)
-            pos = start + length
-    return pos
-
-
-def _open_sequence(
-    pos: int, length: int, limit: int, tag: int, vr: str | None, encoding: Encoding
-) -> _Open | None:
-    """Begin a sequence; None when it is not one but encapsulated pixels (in an icon)."""
-    if length != UNDEFINED:
-        if length > limit - pos:
-            raise _too_long(tag, pos, length, limit - pos)
-        return _Open(False, pos + length, pos + length, encoding)
-    if tag == PIXEL_DATA or vr in ("OB", "OW"):
-        return None
-    if vr == "UN":
-        # PS3.5 Section 6.2.2 Note 3: the content is Implicit VR Little Endian.
-        return _Open(False, None, limit, IMPLICIT_LITTLE)
-    return _Open(False, None, limit, encoding)
-
-
-def _open_item(pos: int, length: int, sequence: _Open) -> _Open:
-    if length == UNDEFINED:
-        return _Open(True, None, sequence.limit, sequence.encoding)
-    if length > sequence.limit - pos:
-        raise _Truncated(
-            f"an item at byte {pos - 8} says it is {length} bytes long, "
-            f"but {sequence.limit - pos} are left"
-        )
-    return _Open(True, pos + length, pos + length, sequence.encoding)
+    return pos, False

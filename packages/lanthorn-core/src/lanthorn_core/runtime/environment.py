@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from lanthorn_core.runtime.settings_error import Problem, SettingsError, settings_error
 
 VARIABLES: Final[Mapping[str, str]] = {
-    "LANTHORN_DATA_DIR": "Data folder; objects lie in `objects` below it unless `S3_ENDPOINT` is set",
+    "LANTHORN_DATA_DIR": "Data folder; objects lie in `objects` in it without `S3_ENDPOINT`",
     "DATABASE_URL": "PostgreSQL, as a `postgresql://` URL",
     "NATS_URL": "NATS with JetStream, as a `nats://` URL",
     "RENDERER_URL": "The renderer, as an `http://` URL",
@@ -67,8 +67,8 @@ class RuntimeEnvironment(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     data_folder: Path = Path("lanthorn-data")
-    database_url: str = Field("", repr=False)
-    nats_url: str = Field("", repr=False)
+    database_url: str = Field(default="", repr=False)
+    nats_url: str = Field(default="", repr=False)
     renderer_url: str = ""
     s3: S3Endpoint | None = None
     listen: ListenAddress | None = None
@@ -92,14 +92,9 @@ class RuntimeEnvironment(BaseModel):
         *fields : str
             Names such as ``database_url``.
         """
-        absent = [field for field in fields if getattr(self, field) in ("", None)]
+        absent = [_VARIABLE_OF[field] for field in fields if getattr(self, field) in ("", None)]
         if absent:
-            raise SettingsError(
-                [
-                    Problem(_VARIABLE_OF[field], "", "must be set for this process")
-                    for field in absent
-                ]
-            )
+            raise SettingsError([Problem(name, "", "must be set here") for name in absent])
 
 
 def read_environment(environ: Mapping[str, str]) -> RuntimeEnvironment:
@@ -122,19 +117,12 @@ def read_environment(environ: Mapping[str, str]) -> RuntimeEnvironment:
 
 
 def _read_s3(environ: Mapping[str, str]) -> S3Endpoint:
-    prefix = "S3_"
-    variables = {f"{prefix}{name.upper()}": name for name in S3Endpoint.model_fields}
+    variables = {name: f"S3_{name.upper()}" for name in S3Endpoint.model_fields}
+    values = {name: environ[key] for name, key in variables.items() if environ.get(key)}
     try:
-        return S3Endpoint.model_validate(
-            {
-                name: environ[variable]
-                for variable, name in variables.items()
-                if environ.get(variable)
-            }
-        )
+        return S3Endpoint.model_validate(values)
     except ValidationError as error:
-        fields = {name: variable for variable, name in variables.items()}
-        raise _by_variable(settings_error(error), fields) from None
+        raise _by_variable(settings_error(error), variables) from None
 
 
 def _by_variable(error: SettingsError, variables: Mapping[str, str]) -> SettingsError:

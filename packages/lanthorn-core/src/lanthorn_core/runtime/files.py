@@ -17,10 +17,30 @@ _VARIABLE: Final = re.compile(r"\$\{([^:}]*)(?::-([^}]*))?\}")
 
 @dataclass(slots=True)
 class Configuration:
-    """Merged options, and warnings about the merging; the file that set each is remembered."""
+    """Merged options, and warnings about the merging; `origins` is the file that set each."""
 
     options: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+    origins: dict[str, Path] = field(default_factory=dict)
+
+    def merge(self, addition: Mapping[str, Any], file: Path) -> None:
+        """Merge the content of one more file: objects key by key, else it wins."""
+        self._merge(self.options, addition, file, "")
+
+    def _merge(
+        self, target: dict[str, Any], addition: Mapping[str, Any], file: Path, prefix: str
+    ) -> None:
+        for key, value in addition.items():
+            name = f"{prefix}{key}"
+            present = target.get(key)
+            if isinstance(present, dict) and isinstance(value, dict):
+                self._merge(present, value, file, f"{name}.")
+                continue
+            if key in target and present != value:
+                earlier = self.origins.get(name, "an earlier file")
+                self.warnings.append(f"{name} is set in {earlier} and in {file}, which wins")
+            target[key] = value
+            self.origins[name] = file
 
 
 def read_configuration(paths: Sequence[Path], environ: Mapping[str, str]) -> Configuration:
@@ -39,9 +59,8 @@ def read_configuration(paths: Sequence[Path], environ: Mapping[str, str]) -> Con
         A file cannot be read, or is not one JSON object.
     """
     configuration = Configuration()
-    origins: dict[str, Path] = {}
     for file in _files(paths):
-        _merge(configuration, configuration.options, _read(file, environ), file, origins, "")
+        configuration.merge(_read(file, environ), file)
     return configuration
 
 
@@ -76,24 +95,3 @@ def _read(file: Path, environ: Mapping[str, str]) -> dict[str, Any]:
 def _where(error: Exception) -> str:
     position = re.search(r"near (\d+)", str(error))
     return "is not JSON" + (f" (near character {position[1]})" if position else "")
-
-
-def _merge(
-    configuration: Configuration,
-    target: dict[str, Any],
-    addition: Mapping[str, Any],
-    file: Path,
-    origins: dict[str, Path],
-    prefix: str,
-) -> None:
-    for key, value in addition.items():
-        name = f"{prefix}{key}"
-        present = target.get(key)
-        if isinstance(present, dict) and isinstance(value, dict):
-            _merge(configuration, present, value, file, origins, f"{name}.")
-            continue
-        if key in target and present != value:
-            earlier = origins.get(name, "an earlier file")
-            configuration.warnings.append(f"{name} is set in {earlier} and in {file}, which wins")
-        target[key] = value
-        origins[name] = file

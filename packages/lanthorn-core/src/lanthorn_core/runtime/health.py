@@ -84,11 +84,8 @@ class HealthApp:
     async def failures(self) -> dict[str, str]:
         """Ask all dependencies at once; name of each that does not answer, and kind of failure."""
         outcomes = await asyncio.gather(*(_failure(check) for check in self._checks.values()))
-        return {
-            name: kind
-            for name, kind in zip(self._checks, outcomes, strict=True)
-            if kind is not None
-        }
+        named = zip(self._checks, outcomes, strict=True)
+        return {name: kind for name, kind in named if kind is not None}
 
 
 async def _failure(check: Check) -> str | None:

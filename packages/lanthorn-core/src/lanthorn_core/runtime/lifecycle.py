@@ -43,17 +43,21 @@ def run_service(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     """Run `main` on uvloop until it returns; the event it gets is set by SIGTERM or SIGINT.
 
     `main` then has `DRAIN_S` to finish, and is cancelled after that. What it raises is logged, and
-    the process ends with code 1.
+    the process ends with code 1, or 2 for a `SettingsError`.
     """
-    crashed = False
+    exit_code = 0
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
             runner.run(_run(main))
-        except Exception:
-            log.exception("service_crashed")
-            crashed = True
-    if crashed:
-        raise SystemExit(_CRASHED)
+        except Exception as error:
+            wrong = _settings_error_in(error)
+            if wrong is None:
+                log.exception("service_crashed")
+            else:
+                sys.stderr.write(f"{wrong}\n")
+            exit_code = _CRASHED if wrong is None else EXIT_CODE
+    if exit_code:
+        raise SystemExit(exit_code)
 
 
 def start_service(
@@ -85,6 +89,12 @@ def settings_or_exit(environ: Mapping[str, str]) -> Settings:
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(EXIT_CODE) from None
+
+
+def _settings_error_in(error: BaseException) -> SettingsError | None:
+    if isinstance(error, BaseExceptionGroup):
+        return next(filter(None, map(_settings_error_in, error.exceptions)), None)
+    return error if isinstance(error, SettingsError) else None
 
 
 async def _run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:

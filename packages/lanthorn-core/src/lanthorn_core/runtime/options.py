@@ -55,21 +55,24 @@ class StorageOptions(BaseModel):
 
     model_config = _CONFIG
 
-    name: str = Field("Lanthorn", description="Name of this server, shown to users")
-    maximum_storage_size: Count = Field(0, description="Limit of the store in MB; 0 is no limit")
-    maximum_patient_count: Count = Field(0, description="Limit of patients; 0 is no limit")
+    name: str = Field(default="Lanthorn", description="Name of this server, shown to users")
+    maximum_storage_size: Count = Field(
+        default=0, description="Limit of the store in MB; 0 is no limit"
+    )
+    maximum_patient_count: Count = Field(default=0, description="Limit of patients; 0 is no limit")
     maximum_storage_mode: Literal["Recycle", "Reject"] = Field(
-        "Recycle", description="At a limit: remove the oldest patients, or refuse what is new"
+        default="Recycle",
+        description="At a limit: remove the oldest patients, or refuse what is new",
     )
     overwrite_instances: bool = Field(
-        False,
+        default=False,
         description=(
             "A resend replaces the instance that is there. `Never` and `Always` may be written for "
             "`false` and `true`; `IfChanged` counts as `Always`, with a warning"
         ),
     )
     stable_age: Annotated[int, Field(ge=1)] = Field(
-        60, description="Seconds without arrivals until a resource is stable"
+        default=60, description="Seconds without arrivals until a resource is stable"
     )
     extra_main_dicom_tags: Mapping[LevelName, tuple[str, ...]] = Field(
         default_factory=dict, description="Tags to index besides the main ones, by level"
@@ -82,31 +85,38 @@ class StorageOptions(BaseModel):
         description="Names of user attachments and their number, or `[number, media type]`",
     )
     default_encoding: str = Field(
-        "Latin1", description="Character set of data sets that name none, and of C-FIND answers"
+        default="Latin1",
+        description="Character set of data sets that name none, and of C-FIND answers",
     )
     dictionary: Mapping[str, DictionaryEntry] = Field(
         default_factory=dict,
         description="More tags: `gggg,eeee` to `[VR, name, minimum, maximum, private creator]`",
     )
     default_private_creator: str = Field(
-        "", description="Private creator of private tags that name none"
+        default="", description="Private creator of private tags that name none"
     )
-    store_md5_for_attachments: bool = Field(True, description="Offer the MD5 of attachments")
+    store_md5_for_attachments: bool = Field(
+        default=True, description="Offer the MD5 of attachments"
+    )
     check_revisions: bool = Field(
-        False, description="Changes of metadata must name the revision that they replace"
+        default=False, description="Changes of metadata must name the revision that they replace"
     )
-    read_only: bool = Field(False, description="Refuse everything that would change the store")
+    read_only: bool = Field(
+        default=False, description="Refuse everything that would change the store"
+    )
     storage_access_on_find: Literal["Always", "Answers", "Never"] = Field(
-        "Always", description="Searches may open objects: to match and answer, to answer, never"
+        default="Always",
+        description="Searches may open objects: to match and answer, to answer, never",
     )
     limit_find_results: Count = Field(
-        0, description="Most answers of a search for patients, studies or series; 0 is no limit"
+        default=0,
+        description="Most answers of a search for patients, studies or series; 0 is no limit",
     )
     limit_find_instances: Count = Field(
-        0, description="Most answers of a search for instances; 0 is no limit"
+        default=0, description="Most answers of a search for instances; 0 is no limit"
     )
     case_sensitive_pn: bool = Field(
-        False, description="Case matters when names of persons are matched"
+        default=False, description="Case matters when names of persons are matched"
     )
 
     @field_validator("overwrite_instances", mode="before")
@@ -144,29 +154,34 @@ class HttpOptions(BaseModel):
 
     model_config = _CONFIG
 
-    http_server_enabled: bool = Field(True, description="Serve HTTP at all")
-    http_port: Port = Field(8042, description="TCP port of HTTP")
+    http_server_enabled: bool = Field(default=True, description="Serve HTTP at all")
+    http_port: Port = Field(default=8042, description="TCP port of HTTP")
     remote_access_allowed: bool = Field(
-        False,
+        default=False,
         description=(
             "Listen on all addresses, not the loopback only; has no effect while authentication is "
             "off"
         ),
     )
     authentication_enabled: bool = Field(
-        False, description="Ask for a user and password; by default as `RemoteAccessAllowed`"
+        default=False,
+        description="Ask for a user and password; by default as `RemoteAccessAllowed`",
     )
     registered_users: Mapping[str, SecretStr] = Field(
         default_factory=dict, description="Users and their passwords; there are none by default"
     )
-    http_describe_errors: bool = Field(True, description="Answer errors with a body that explains")
-    http_compression_enabled: bool = Field(False, description="Compress answers for who asks")
-    keep_alive: bool = Field(True, description="Keep HTTP connections for the next request")
-    keep_alive_timeout: Annotated[int, Field(ge=1)] = Field(
-        1, description="Seconds that an idle HTTP connection is kept"
+    http_describe_errors: bool = Field(
+        default=True, description="Answer errors with a body that explains"
     )
-    orthanc_explorer_enabled: bool = Field(True, description="Serve the explorer's pages")
-    metrics_enabled: bool = Field(True, description="Serve metrics in the REST API")
+    http_compression_enabled: bool = Field(
+        default=False, description="Compress answers for who asks"
+    )
+    keep_alive: bool = Field(default=True, description="Keep HTTP connections for the next request")
+    keep_alive_timeout: Annotated[int, Field(ge=1)] = Field(
+        default=1, description="Seconds that an idle HTTP connection is kept"
+    )
+    orthanc_explorer_enabled: bool = Field(default=True, description="Serve the explorer's pages")
+    metrics_enabled: bool = Field(default=True, description="Serve metrics in the REST API")
     orthanc_peers: Mapping[str, Peer] = Field(
         default_factory=dict,
         description="Other servers with this REST API: an object, or `[url, user, password]`",
@@ -194,50 +209,57 @@ class DicomOptions(BaseModel):
 
     model_config = _CONFIG
 
-    dicom_server_enabled: bool = Field(True, description="Serve DICOM at all")
-    dicom_aet: AETitle = Field("LANTHORN", description="Our AE title (Orthanc's is `ORTHANC`)")
-    dicom_port: Port = Field(4242, description="TCP port of DICOM")
-    dicom_check_called_aet: bool = Field(False, description="Refuse who calls another AE title")
-    strict_aet_comparison: bool = Field(False, description="Case matters in AE titles")
+    dicom_server_enabled: bool = Field(default=True, description="Serve DICOM at all")
+    dicom_aet: AETitle = Field(
+        default="LANTHORN", description="Our AE title (Orthanc's is `ORTHANC`)"
+    )
+    dicom_port: Port = Field(default=4242, description="TCP port of DICOM")
+    dicom_check_called_aet: bool = Field(
+        default=False, description="Refuse who calls another AE title"
+    )
+    strict_aet_comparison: bool = Field(default=False, description="Case matters in AE titles")
     dicom_check_modality_host: bool = Field(
-        False, description="A known AE must come from its configured address"
+        default=False, description="A known AE must come from its configured address"
     )
-    dicom_always_allow_echo: bool = Field(True, description="Everybody may C-ECHO")
-    dicom_always_allow_store: bool = Field(True, description="Everybody may C-STORE")
-    dicom_always_allow_find: bool = Field(False, description="Everybody may C-FIND")
+    dicom_always_allow_echo: bool = Field(default=True, description="Everybody may C-ECHO")
+    dicom_always_allow_store: bool = Field(default=True, description="Everybody may C-STORE")
+    dicom_always_allow_find: bool = Field(default=False, description="Everybody may C-FIND")
     dicom_always_allow_find_worklist: bool = Field(
-        False, description="Everybody may C-FIND worklists"
+        default=False, description="Everybody may C-FIND worklists"
     )
-    dicom_always_allow_get: bool = Field(False, description="Everybody may C-GET")
-    dicom_always_allow_move: bool = Field(False, description="Everybody may C-MOVE")
+    dicom_always_allow_get: bool = Field(default=False, description="Everybody may C-GET")
+    dicom_always_allow_move: bool = Field(default=False, description="Everybody may C-MOVE")
     dicom_modalities: Mapping[str, RemoteAE] = Field(
         default_factory=dict,
         description="Known remote AEs: an object, or `[AET, host, port, manufacturer]`",
     )
     dicom_scp_timeout: Count = Field(
-        30, description="Seconds of a peer's silence until its association is aborted; 0 is never"
+        default=30,
+        description="Seconds of a peer's silence until its association is aborted; 0 is never",
     )
     dicom_threads_count: Annotated[int, Field(ge=1)] = Field(
-        128,
+        default=128,
         description=(
             "Associations that one gateway process serves at once (Orthanc's default is 4 threads; "
             "an association costs us no thread)"
         ),
     )
     maximum_pdu_length: Annotated[int, Field(ge=4096, le=131072)] = Field(
-        131072, description="Longest PDU that we take, in bytes (Orthanc's default is 16384)"
+        default=131072,
+        description="Longest PDU that we take, in bytes (Orthanc's default is 16384)",
     )
     accepted_transfer_syntaxes: tuple[UidPattern, ...] = Field(
-        ("1.2.840.10008.1.*",), description="Transfer syntaxes taken by C-STORE; `*` and `?` match"
+        default=("1.2.840.10008.1.*",),
+        description="Transfer syntaxes taken by C-STORE; `*` and `?` match",
     )
     unknown_sop_class_accepted: bool = Field(
-        False, description="Take SOP classes by C-STORE that the Standard does not know"
+        default=False, description="Take SOP classes by C-STORE that the Standard does not know"
     )
     accepted_sop_classes: tuple[UidPattern, ...] = Field(
-        (), description="SOP classes taken by C-STORE; empty is all storage classes"
+        default=(), description="SOP classes taken by C-STORE; empty is all storage classes"
     )
     rejected_sop_classes: tuple[UidPattern, ...] = Field(
-        (), description="SOP classes not taken by C-STORE, of the accepted ones"
+        default=(), description="SOP classes not taken by C-STORE, of the accepted ones"
     )
 
     @field_validator("dicom_aet", mode="before")
@@ -252,24 +274,28 @@ class LanthornSection(BaseModel):
     model_config = _CONFIG
 
     index_barrier_timeout: Annotated[float, Field(gt=0)] = Field(
-        10.0, description="Seconds that a query waits for the index to be current"
+        default=10.0, description="Seconds that a query waits for the index to be current"
     )
     maximum_in_flight_bytes: Annotated[int, Field(ge=_MEBIBYTE)] = Field(
-        256 * _MEBIBYTE, description="Bytes of received objects that one process holds in memory"
+        default=256 * _MEBIBYTE,
+        description="Bytes of received objects that one process holds in memory",
     )
     gateway_processes: Annotated[int, Field(ge=1, le=64)] = Field(
         default_factory=lambda: min(4, os.cpu_count() or 1),
         description="Gateway processes on one machine (default: one for each core, at most 4)",
     )
     sweep_interval: Annotated[float, Field(gt=0)] = Field(
-        900.0, description="Seconds between searches for objects that the index does not know"
+        default=900.0,
+        description="Seconds between searches for objects that the index does not know",
     )
     object_store_threads: Annotated[int, Field(ge=1, le=64)] = Field(
-        6, description="Threads, and connections, of one process to the object store"
+        default=6, description="Threads, and connections, of one process to the object store"
     )
-    log_format: Literal["json", "console"] = Field("json", description="Form of the log's lines")
+    log_format: Literal["json", "console"] = Field(
+        default="json", description="Form of the log's lines"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least level that is logged"
+        default="info", description="Least level that is logged"
     )
 
 
@@ -280,8 +306,8 @@ class Settings(DicomOptions, HttpOptions, StorageOptions):
     honour.
     """
 
-    lanthorn: LanthornSection = Field(default_factory=LanthornSection)
-    runtime: RuntimeEnvironment = Field(default_factory=RuntimeEnvironment)
+    lanthorn: LanthornSection = LanthornSection()
+    runtime: RuntimeEnvironment = RuntimeEnvironment()
     warnings: tuple[str, ...] = ()
 
 

@@ -170,6 +170,8 @@ class PostgresEngine:
 
     async def _make_cluster(self) -> None:
         """Make cluster and database under another name, then rename: never half a cluster."""
+        if self._folder.is_dir() and any(self._folder.iterdir()):
+            raise EngineFailed(f"{self._folder} holds something else than a database")
         shutil.rmtree(self._fresh_folder, ignore_errors=True)
         self._make_private(self._fresh_folder)
         initdb = (
@@ -187,7 +189,7 @@ class PostgresEngine:
         ]  # fmt: skip
         await self._run(single, "creating the database")
         if self._folder.exists():
-            self._folder.rmdir()  # an empty one; anything else is not ours to replace
+            self._folder.rmdir()
         self._fresh_folder.rename(self._folder)
         _sync_folder(self._folder.parent)
 
@@ -295,7 +297,7 @@ def find_programs(cluster: Path) -> Path:
 
 def _environment(given: Mapping[str, str]) -> dict[str, str]:
     """Keep what the server needs: PG* variables and locales of the user's would change it."""
-    kept = {name: given[name] for name in ("PATH", "TMPDIR", "TZ") if name in given}
+    kept = {name: given[name] for name in ("PATH", "TMPDIR") if name in given}
     return {"LC_ALL": "C", **kept}
 
 

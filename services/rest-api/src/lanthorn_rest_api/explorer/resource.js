@@ -40,8 +40,7 @@ export const forgetAnswers = () => answers.clear();
  * @returns {Loaded<T>}
  */
 export function useResource(key, load, { keepPrevious = false } = {}) {
-  /** @type {ReturnType<typeof useState<{key: string | null, data?: T, error?: ApiError}>>} */
-  const [held, setHeld] = useState({ key: null });
+  const [held, setHeld] = useState(/** @type {{key: string | null, data?: T, error?: ApiError}} */ ({ key: null }));
   const [attempt, setAttempt] = useState(0);
   const { recoveries } = useStore(session);
   const loader = useRef(load);

@@ -16,8 +16,9 @@ const RETRY_MS = 4_000;
  * @property {number} recoveries how often the server came back
  */
 
-/** @type {import('./store.js').Store<Session>} */
-export const session = createStore({ system: null, statistics: null, state: 'starting', recoveries: 0 });
+/** @type {Session} */
+const UNKNOWN = { system: null, statistics: null, state: 'starting', recoveries: 0 };
+export const session = createStore(UNKNOWN);
 
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let timer;

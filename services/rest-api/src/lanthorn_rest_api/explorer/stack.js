@@ -2,7 +2,8 @@
 import { findIdentifiers } from './api.js';
 import { useResource } from './resource.js';
 
-export const INSTANCE_ORDER = [{ Type: 'DicomTag', Key: 'InstanceNumber', Direction: 'ASC' }];
+/** As numbers: as text, image 10 would come before image 2. */
+export const INSTANCE_ORDER = [{ Type: 'DicomTagAsInt', Key: 'InstanceNumber', Direction: 'ASC' }];
 
 /**
  * The place of an instance in its series; identifiers only, so a series of thousands stays small.

@@ -30,8 +30,9 @@ const NOT_IMAGES = new Set(['dicomdir', 'thumbs.db', 'desktop.ini', '.ds_store']
  * @property {string[]} studies identifiers of studies received
  */
 
-/** @type {import('./store.js').Store<Queue>} */
-export const queue = createStore({ uploads: [], skipped: 0, studies: [] });
+/** @type {Queue} */
+const EMPTY = { uploads: [], skipped: 0, studies: [] };
+export const queue = createStore(EMPTY);
 
 /** @type {Map<number, XMLHttpRequest>} */
 const running = new Map();
@@ -153,7 +154,7 @@ export function retryFailed() {
 
 /** Empties the list; only when nothing is under way. */
 export function clearUploads() {
-  if (running.size === 0) queue.update({ uploads: [], skipped: 0, studies: [] });
+  if (running.size === 0) queue.update(EMPTY);
 }
 
 /**
@@ -178,9 +179,16 @@ export function totals({ uploads }) {
  * @returns {Promise<{file: File, name: string}[]>}
  */
 export async function filesOfDrop(transfer) {
-  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry()).filter((entry) => entry !== null);
   /** @type {{file: File, name: string}[]} */
   const files = [];
+  /** @type {FileSystemEntry[]} */
+  const entries = [];
+  for (const item of transfer.items) {
+    const entry = item.webkitGetAsEntry();
+    const file = entry ? null : item.getAsFile();
+    if (entry) entries.push(entry);
+    else if (file) files.push({ file, name: file.name });
+  }
   /** @param {FileSystemEntry} entry */
   const walk = async (entry) => {
     if (entry.isFile) {

@@ -12,6 +12,7 @@ from lanthorn_core.ports.index import Change, ChangesPage
 from lanthorn_rest_api.answers import empty_answer, json_answer
 from lanthorn_rest_api.barrier import current_index
 from lanthorn_rest_api.levels import path_of
+from lanthorn_rest_api.parameters import LARGEST
 from lanthorn_rest_api.resources_json import orthanc_time
 from lanthorn_rest_api.services import ServicesDep
 
@@ -41,8 +42,6 @@ CHANGE_TYPES: Final = frozenset(
 )
 
 DEFAULT_LIMIT: Final = 100
-LARGEST: Final = 2**62
-"""Of numbers that the database takes."""
 
 
 @router.get("/changes")

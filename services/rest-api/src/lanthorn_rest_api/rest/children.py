@@ -20,9 +20,7 @@ router = APIRouter(dependencies=[Depends(current_index)])
 
 def _add_descendants(level: Level, below: Level) -> None:
     @router.get(f"/{PLURALS[level]}/{{public_id}}/{PLURALS[below]}")
-    async def list_descendants(
-        public_id: str, request: Request, services: ServicesDep
-    ) -> Response:
+    async def list_descendants(public_id: str, request: Request, services: ServicesDep) -> Response:
         parameters = request.query_params
         # Unlike listings these are expanded where the client does not say otherwise.
         expand = flag(parameters, "expand", default=True)

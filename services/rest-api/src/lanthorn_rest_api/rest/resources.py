@@ -11,7 +11,7 @@ from lanthorn_core.ports.index import FindQuery
 from lanthorn_rest_api.answers import empty_answer, json_answer, text_answer
 from lanthorn_rest_api.barrier import current_index
 from lanthorn_rest_api.levels import PLURALS, path_of
-from lanthorn_rest_api.parameters import flag, window
+from lanthorn_rest_api.parameters import BadFormat, flag, window
 from lanthorn_rest_api.presentation import Presentation, existing
 from lanthorn_rest_api.resources_json import levels_above
 from lanthorn_rest_api.services import Services, ServicesDep
@@ -93,7 +93,7 @@ async def set_protection(public_id: str, request: Request, services: ServicesDep
     await _is_protected(services, public_id)
     body = (await request.body()).strip().lower()
     if body not in {b"0", b"1", b"true", b"false"}:
-        raise InvalidParameter('The body must be "0" or "1"')
+        raise BadFormat("Boolean value expected")
     await services.editor.set_protected(public_id, body in {b"1", b"true"})
     return empty_answer()
 

@@ -73,9 +73,7 @@ class _Uploads:
         self._request = request
         self._services = services
         self._spool_folder = services.objects.spool_folder
-        self._limits = InflationLimits(
-            file_bytes=services.settings.maximum_file_size_in_archive_mb << 20 or 1 << 62
-        )
+        self._limits = InflationLimits()
         self._origin = Origin(
             kind="RestApi",
             remote_ip=request.client.host if request.client else "",
@@ -191,12 +189,14 @@ class _Uploads:
     async def _current_objects(self, receipts: Sequence[StoreReceipt]) -> dict[str, str]:
         """Object keys of the instances that are in the index now, by public id.
 
-        What is stored stays stored when the index does not answer: then this is empty, and the
-        answer carries a warning.
+        Empty when the newest always wins; also when the index does not answer: what is stored
+        stays stored, and the answer carries a warning.
         """
         reader, scope = self._services.reader, self._request.scope
         try:
             await wait_at_barrier(reader, scope)
+            if self._services.settings.overwrite_instances:
+                return {}
             ids = {receipt.public_ids.instance for receipt in receipts}
             found = await reader.resources(Level.INSTANCE, sorted(ids))
         except IndexUnavailable:

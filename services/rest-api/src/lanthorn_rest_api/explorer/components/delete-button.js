@@ -18,12 +18,13 @@ const LEVELS = { Patient: 'patients', Study: 'studies', Series: 'series' };
  * @param {string} props.noun for instance "study"
  * @param {string} props.name what the reader knows it by
  * @param {string} props.extent what goes with it
+ * @param {boolean} props.ready false while name and extent are not known yet
  */
-export function DeleteButton({ level, id, noun, name, extent }) {
+export function DeleteButton({ level, id, noun, name, extent, ready }) {
   const [asked, setAsked] = useState(false);
   if (!mayChange(useStore(session))) return null;
   return html`
-    <button type="button" class="button button-danger" onClick=${() => setAsked(true)}>
+    <button type="button" class="button button-danger" disabled=${!ready} onClick=${() => setAsked(true)}>
       <${Icon} name="remove" />Delete
     </button>
     ${asked && html`

@@ -2,15 +2,16 @@
 import { html } from '../html.js';
 
 /**
- * Absent values are shown as a dash, so that the frame stays the same from one resource to the next.
- * @param {{facts: [string, string | undefined][]}} props
+ * Absent values are shown as a dash, so that nothing moves when they arrive.
+ * @param {{facts: [string, string | undefined][], labels?: string[]}} props
  */
-export function Facts({ facts }) {
+export function Facts({ facts, labels = [] }) {
   return html`
     <dl class="facts">
       ${facts.map(([label, value]) => html`
         <div key=${label}><dt>${label}</dt><dd>${(value ?? '').trim() || '–'}</dd></div>
       `)}
+      <div><dt>Labels</dt><dd>${labels.length > 0 ? html`<${Labels} labels=${labels} />` : '–'}</dd></div>
     </dl>
   `;
 }

@@ -7,7 +7,7 @@ import { useStore } from '../store.js';
 export function Footer() {
   const { statistics, system } = useStore(session);
   return html`
-    <footer class="bottom">
+    <footer class="bottom"><div class="bottom-row">
       <dl class="counts" aria-label="Contents of the server">
         ${[
           ['Patients', statistics && number(statistics.CountPatients)],
@@ -17,10 +17,10 @@ export function Footer() {
           ['On disk', statistics && bytes(Number(statistics.TotalDiskSize))],
         ].map(([label, value]) => html`<div key=${label}><dt>${label}</dt><dd>${value ?? '–'}</dd></div>`)}
       </dl>
-      <p class="muted">
-        ${system ? `AE title ${system.DicomAet} · DICOM port ${system.DicomPort} · REST as Orthanc ${system.Version}` : '\u00a0'}
+      <p class="bottom-server muted">
+        ${system ? `Orthanc REST ${system.Version}` : '\u00a0'}
       </p>
-      <p class="disclaimer">Lanthorn is not a medical device: not for diagnosis or treatment.</p>
-    </footer>
+      <p class="disclaimer">Not a medical device: not for diagnosis or treatment.</p>
+    </div></footer>
   `;
 }

@@ -4,8 +4,7 @@ import { createStore, useStore } from '../store.js';
 
 const SHOWN_MS = 6_000;
 
-/** @type {import('../store.js').Store<{notes: {number: number, text: string}[]}>} */
-const notes = createStore({ notes: [] });
+const notes = createStore({ notes: /** @type {{number: number, text: string}[]} */ ([]) });
 let counter = 0;
 
 /** @param {string} text */

@@ -6,7 +6,7 @@ import { renderedAddress } from '../api.js';
 import { html, useEffect, useRef, useState } from '../html.js';
 import { useRenderedImage } from '../rendered-image.js';
 import { Icon } from './icons.js';
-import { FrameControls, WindowControls } from './window-controls.js';
+import { FrameControls, WindowControls, WindowPresets } from './window-controls.js';
 
 const FRAME_MS = 90;
 const WHEEL_STEP = 40;
@@ -79,9 +79,12 @@ export function Viewer({ instance, facts, voi, onVoi, label, onStep }) {
             onPlay=${() => setPlaying(!playing)} />
         `}
         ${facts.grey && html`<${WindowControls} facts=${facts} voi=${voi} onChange=${onVoi} />`}
-        <button type="button" class="chip" aria-pressed=${inverted} onClick=${() => setInverted(!inverted)}>
-          <${Icon} name="invert" />Invert
-        </button>
+        <div class="presets">
+          ${facts.grey && html`<${WindowPresets} facts=${facts} voi=${voi} onChange=${onVoi} />`}
+          <button type="button" class="chip" aria-pressed=${inverted} onClick=${() => setInverted(!inverted)}>
+            <${Icon} name="invert" />Invert
+          </button>
+        </div>
       </div>
     </section>
   `;

@@ -1,4 +1,4 @@
-/** Window centre and width: sliders, exact numbers, customary windows for CT. */
+/** Window centre and width: sliders, exact numbers, customary windows for CT; frames. */
 import { html, useId } from '../html.js';
 import { CT_PRESETS } from '../window-range.js';
 import { Icon } from './icons.js';
@@ -22,14 +22,24 @@ export function WindowControls({ facts, voi, onChange }) {
         onChange=${(/** @type {number} */ value) => onChange({ center: value, width })} />
       <${Slider} label="Width" value=${width} min=${Math.min(1, width)} max=${Math.max(span, width)} step=${step}
         onChange=${(/** @type {number} */ value) => onChange({ center, width: Math.max(1, value) })} />
-      <div class="presets">
-        <button type="button" class="chip" aria-pressed=${voi === null} onClick=${() => onChange(null)}>As in file</button>
-        ${facts.modality === 'CT' && CT_PRESETS.map(([label, preset]) => html`
-          <button type="button" class="chip" key=${label} onClick=${() => onChange(preset)}
-            aria-pressed=${voi !== null && voi.center === preset.center && voi.width === preset.width}>${label}</button>
-        `)}
-      </div>
     </fieldset>
+  `;
+}
+
+/**
+ * Customary windows.
+ * @param {object} props
+ * @param {import('../window-range.js').PixelFacts} props.facts
+ * @param {Voi | null} props.voi
+ * @param {(voi: Voi | null) => void} props.onChange
+ */
+export function WindowPresets({ facts, voi, onChange }) {
+  return html`
+    <button type="button" class="chip" aria-pressed=${voi === null} onClick=${() => onChange(null)}>As in file</button>
+    ${facts.modality === 'CT' && CT_PRESETS.map(([label, preset]) => html`
+      <button type="button" class="chip" key=${label} onClick=${() => onChange(preset)}
+        aria-pressed=${voi !== null && voi.center === preset.center && voi.width === preset.width}>${label}</button>
+    `)}
   `;
 }
 

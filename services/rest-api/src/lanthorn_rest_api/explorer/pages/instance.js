@@ -8,7 +8,7 @@ import { useStack } from '../stack.js';
 import { pixelFacts } from '../window-range.js';
 import { DeleteButton } from '../components/delete-button.js';
 import { DownloadLink } from '../components/download-link.js';
-import { Facts, Labels } from '../components/facts.js';
+import { Facts } from '../components/facts.js';
 import { Icon } from '../components/icons.js';
 import { EmptyNotice, ErrorNotice } from '../components/notice.js';
 import { PageHead } from '../components/page-head.js';
@@ -63,7 +63,7 @@ export function InstancePage({ id }) {
       ${isPdf && html`<a class="button" href=${pdfAddress(id)} target="_blank" rel="noopener"><${Icon} name="document" />Open PDF</a>`}
       <${DownloadLink} href=${fileAddress(id)} label="Download file" name=${`${id}.dcm`} />
       <${DeleteButton} level="instances" id=${id} noun="instance" name=${`${title}, ${patient}`}
-        extent="This one file will be deleted." />
+        extent="This one file will be deleted." ready=${tags.data !== undefined} />
     <//>
     <div class="instance">
       <div class="instance-picture">
@@ -76,7 +76,7 @@ export function InstancePage({ id }) {
         ${tags.data ? html`<${TagTree} tags=${tags.data} />` : html`<${Skeleton} rows=${10} />`}
       </div>
       <div class="instance-file panel">
-        <${Facts} facts=${[
+        <${Facts} labels=${instance.data?.Labels} facts=${[
           ['Size', instance.data?.FileSize === undefined ? '' : bytes(instance.data.FileSize)],
           ['Received', moment(metadata.data?.ReceptionDate)],
           ['Received by', metadata.data?.Origin],
@@ -84,7 +84,6 @@ export function InstancePage({ id }) {
           ['Transfer syntax', metadata.data?.TransferSyntax],
           ['SOP class', valueOf(tags.data, '0008,0016')],
         ]} />
-        <${Labels} labels=${instance.data?.Labels} />
       </div>
     </div>
   `;

@@ -5,7 +5,7 @@ import { html } from '../html.js';
 import { useResource } from '../resource.js';
 import { DeleteButton } from '../components/delete-button.js';
 import { DownloadLink } from '../components/download-link.js';
-import { Facts, Labels } from '../components/facts.js';
+import { Facts } from '../components/facts.js';
 import { EmptyNotice, ErrorNotice } from '../components/notice.js';
 import { PageHead } from '../components/page-head.js';
 import { StudyList } from '../components/study-list.js';
@@ -22,19 +22,16 @@ export function PatientPage({ route, id }) {
   return html`
     <${PageHead} title=${title} subtitle=${tags?.PatientID ?? ''} trail=${TRAIL}>
       <${DownloadLink} href=${archiveAddress('patients', id)} label="Download ZIP" />
-      ${patient && html`
-        <${DeleteButton} level="patients" id=${id} noun="patient" name=${title}
-          extent=${`${plural(patient.Studies?.length ?? 0, 'study', 'studies')} with all images will be deleted.`} />
-      `}
+      <${DeleteButton} level="patients" id=${id} noun="patient" name=${title} ready=${patient !== undefined}
+        extent=${`${plural(patient?.Studies?.length ?? 0, 'study', 'studies')} with all images will be deleted.`} />
     <//>
     <div class="panel">
-      <${Facts} facts=${[
+      <${Facts} labels=${patient?.Labels} facts=${[
         ['Patient ID', tags?.PatientID],
         ['Born', date(tags?.PatientBirthDate)],
         ['Sex', sex(tags?.PatientSex)],
         ['Last received', moment(patient?.LastUpdate)],
       ]} />
-      <${Labels} labels=${patient?.Labels} />
     </div>
     <h2 class="section">Studies</h2>
     <${StudyList} route=${route} parent=${{ ParentPatient: id }} hidePatient=${true}

@@ -32,13 +32,11 @@ export function SeriesPage({ route, id }) {
   return html`
     <${PageHead} title=${title} trail=${trail} subtitle=${patient}>
       <${DownloadLink} href=${archiveAddress('series', id)} label="Download ZIP" />
-      ${series && html`
-        <${DeleteButton} level="series" id=${id} noun="series" name=${`${title}, ${patient}`}
-          extent=${`${plural(total ?? 0, 'instance')} will be deleted.`} />
-      `}
+      <${DeleteButton} level="series" id=${id} noun="series" name=${`${title}, ${patient}`} ready=${series !== undefined}
+        extent=${`${plural(total ?? 0, 'instance')} will be deleted.`} />
     <//>
     <div class="panel">
-      <${Facts} facts=${[
+      <${Facts} labels=${series?.Labels} facts=${[
         ['Modality', tags?.Modality],
         ['Number', tags?.SeriesNumber],
         ['Date', `${date(tags?.SeriesDate)} ${time(tags?.SeriesTime)}`],
@@ -46,7 +44,6 @@ export function SeriesPage({ route, id }) {
         ['Manufacturer', tags?.Manufacturer],
         ['Station', tags?.StationName],
       ]} />
-      <${Labels} labels=${series?.Labels} />
     </div>
     <${InstanceGrid} route=${route} id=${id} total=${total} />
   `;
@@ -64,7 +61,7 @@ function InstanceGrid({ route, id, total }) {
   if (page.data?.length === 0 && !page.stale) return html`<${EmptyNotice} title="No instances on this page" />`;
   const instances = page.data?.slice(0, PAGE_SIZE) ?? [];
   return html`
-    <div class="list-bar">
+    <div class="list-bar list-bar-section">
       <h2 class="section">Instances</h2>
       <${Pager} route=${route} what="instances" since=${since} size=${PAGE_SIZE} shown=${page.stale ? 0 : instances.length}
         more=${!page.stale && (page.data?.length ?? 0) > PAGE_SIZE} total=${total} />
@@ -91,7 +88,7 @@ function InstanceTile({ instance, position }) {
       <${Thumbnail} instance=${instance.ID} label="" />
       <span class="tile-text">
         <span class="tile-title">${number ? `Instance ${number}` : `Instance (${position})`}</span>
-        <span class="second">${frames > 1 ? plural(frames, 'frame') : '\u00a0'}</span>
+        ${frames > 1 && html`<span class="second">${plural(frames, 'frame')}</span>`}
         <${Labels} labels=${instance.Labels} />
       </span>
     </a>

@@ -42,12 +42,11 @@ export function StudyPage({ id }) {
     <${PageHead} title=${title} trail=${trail}
       subtitle=${study.data ? [patientTitle(patient), date(tags?.StudyDate)].filter(Boolean).join(' · ') : ''}>
       <${DownloadLink} href=${archiveAddress('studies', id)} label="Download ZIP" />
-      ${study.data && html`
-        <${DeleteButton} level="studies" id=${id} noun="study" name=${`${title}, ${patientTitle(patient)}`} extent=${extent} />
-      `}
+      <${DeleteButton} level="studies" id=${id} noun="study" name=${`${title}, ${patientTitle(patient)}`} extent=${extent}
+        ready=${study.data !== undefined && series.data !== undefined} />
     <//>
     <div class="panel">
-      <${Facts} facts=${[
+      <${Facts} labels=${study.data?.Labels} facts=${[
         ['Patient', personName(patient?.PatientName)],
         ['Patient ID', patient?.PatientID],
         ['Born', date(patient?.PatientBirthDate)],
@@ -57,7 +56,6 @@ export function StudyPage({ id }) {
         ['Referred by', personName(tags?.ReferringPhysicianName)],
         ['Institution', tags?.InstitutionName],
       ]} />
-      <${Labels} labels=${study.data?.Labels} />
     </div>
     <h2 class="section">Series ${series.data && html`<span class="count">${series.data.length}</span>`}</h2>
     ${series.data === undefined

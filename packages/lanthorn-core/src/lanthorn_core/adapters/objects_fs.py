@@ -1,0 +1,231 @@
+"""The object store on a file system: one file an object, durable when `put` returns."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import itertools
+import os
+from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from lanthorn_core.adapters.blocking_calls import in_thread, read_ahead, uninterrupted
+from lanthorn_core.adapters.directory_sync import DirectorySync, sync_directory
+from lanthorn_core.adapters.object_files import (
+    FileReader,
+    objects_below,
+    read_range,
+    remove,
+    remove_leftovers,
+    stat_object,
+    sync_file,
+    write_file,
+)
+from lanthorn_core.adapters.object_keys import check_key, check_prefix, check_range
+from lanthorn_core.errors import StorageFull, StorageUnavailable, UnknownResource
+from lanthorn_core.model import ObjectInfo
+from lanthorn_core.ports.object_store import Buffer
+
+SPOOL: Final = ".spool"
+LEFTOVER_AGE_S: Final = 3600.0
+"""A file of the spool folder that nobody wrote to for so long is what a crash left."""
+
+_NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_NOT_THERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR})
+_LISTED_AT_ONCE: Final = 512
+
+
+class FilesystemObjectStore:
+    """Objects as files below `root`; several processes may use the same folder.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of the objects, made when it does not exist.
+    threads : int
+        How many writes, and as many reads, run at once.
+    """
+
+    def __init__(self, root: Path, *, threads: int = 6) -> None:
+        self._root = root.absolute()
+        self._spool = self._root / SPOOL
+        # Reads have threads of their own: those of the writers mostly wait for the disk.
+        self._writers = ThreadPoolExecutor(threads, thread_name_prefix="objects-write")
+        self._readers = ThreadPoolExecutor(threads, thread_name_prefix="objects-read")
+        self._directories = DirectorySync(self._root, self._writers)
+        self._numbers = itertools.count()
+        self._unique = f"{os.getpid()}-{os.urandom(6).hex()}"
+
+    async def __aenter__(self) -> Self:
+        """Make the folders and remove what crashes left in the spool folder."""
+        await uninterrupted(self._writers, self._open)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Let what is under way end."""
+        await asyncio.to_thread(self._shut_down)
+
+    @property
+    def spool_folder(self) -> Path:
+        """Folder on the same file system, so that `put` of a file in it is a rename."""
+        return self._spool
+
+    async def put(self, key: str, source: Sequence[Buffer] | Path) -> None:
+        """Write, `fdatasync`, rename, and sync the directory.
+
+        The caller may reuse its buffers as soon as this returns or raises, also when it was
+        cancelled. A cancelled `put` may leave the whole object, as a crash after it would.
+        """
+        try:
+            pending = await uninterrupted(self._writers, self._put, key, source)
+            if pending is not None:
+                await self._shared_sync(pending, self._root / key)
+        except OSError as error:
+            raise _storage_error(error) from error
+
+    async def get(self, key: str, *, start: int = 0, length: int | None = None) -> bytes:
+        """Read an object, or `length` bytes of it from `start` (fewer where it ends)."""
+        check_key(key)
+        check_range(start, length)
+        with _reading(key):
+            return await in_thread(self._readers, read_range, self._root / key, start, length)
+
+    async def stream(
+        self, key: str, *, start: int = 0, length: int | None = None, chunk_bytes: int = 1 << 18
+    ) -> AsyncIterator[bytes]:
+        """Read an object in chunks; the next is read while the consumer has the present one."""
+        check_key(key)
+        check_range(start, length)
+        reader = FileReader(self._root / key, start, length, chunk_bytes)
+        with _reading(key):
+            async with contextlib.aclosing(read_ahead(reader, self._readers)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+
+    async def stat(self, key: str) -> ObjectInfo:
+        """Tell the size of an object."""
+        check_key(key)
+        with _reading(key):
+            return await in_thread(self._readers, stat_object, self._root / key, key)
+
+    async def delete(self, key: str) -> None:
+        """Remove an object durably: one that came back after a power loss would be swept in."""
+        check_key(key)
+        try:
+            pending = await uninterrupted(self._writers, self._delete, self._root / key)
+            if pending is not None:
+                await asyncio.wrap_future(pending)
+        except OSError as error:
+            raise _storage_error(error) from error
+
+    async def list(self, prefix: str = "") -> AsyncIterator[ObjectInfo]:
+        """Walk the folders in the order of the keys, one of them in memory at a time."""
+        check_prefix(prefix)
+        walk = self._walk(prefix)
+        while True:
+            try:
+                found = await in_thread(self._readers, _next_objects, walk)
+            except OSError as error:
+                raise _storage_error(error) from error
+            for info in found:
+                yield info
+            if len(found) < _LISTED_AT_ONCE:
+                return
+
+    async def check(self) -> None:
+        """Return when the folder is there and may be written to."""
+        if not await in_thread(self._readers, os.access, self._spool, os.W_OK | os.X_OK):
+            raise StorageUnavailable("The folder of the objects is not there or not writable")
+
+    def _open(self) -> None:
+        try:
+            missing = list(itertools.takewhile(lambda path: not path.exists(), self._ancestors()))
+            self._spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for folder in missing:
+                sync_directory(folder.parent)
+            remove_leftovers(self._spool, older_than_s=LEFTOVER_AGE_S)
+        except OSError as error:
+            raise _storage_error(error) from error
+
+    def _ancestors(self) -> Iterator[Path]:
+        yield self._root
+        yield from self._root.parents
+
+    def _shut_down(self) -> None:
+        self._readers.shutdown()
+        self._writers.shutdown()
+
+    def _put(self, key: str, source: Sequence[Buffer] | Path) -> Future[None] | None:
+        written = source if isinstance(source, Path) else self._spool / self._spool_name()
+        if written.parent != self._spool:
+            raise ValueError("a file to be put must lie in the spool folder")
+        target = self._root / key
+        try:
+            check_key(key)
+            if isinstance(source, Path):
+                sync_file(source)
+            else:
+                write_file(written, source)
+            try:
+                written.rename(target)
+            except FileNotFoundError:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                written.rename(target)
+        except BaseException:
+            remove(written)
+            raise
+        try:
+            return self._directories.sync(target.parent)
+        except OSError:
+            remove(target)
+            raise
+
+    async def _shared_sync(self, pending: Future[None], target: Path) -> None:
+        try:
+            await asyncio.wrap_future(pending)
+        except OSError:
+            await uninterrupted(self._writers, remove, target)
+            raise
+
+    def _spool_name(self) -> str:
+        return f"{self._unique}-{next(self._numbers)}"
+
+    def _delete(self, target: Path) -> Future[None] | None:
+        try:
+            target.unlink()
+        except FileNotFoundError:
+            return None
+        return self._directories.sync(target.parent)
+
+    def _walk(self, prefix: str) -> Iterator[ObjectInfo]:
+        base = prefix.rpartition("/")[0]
+        return objects_below(self._root / base if base else self._root, base and f"{base}/", prefix)
+
+
+def _next_objects(walk: Iterator[ObjectInfo]) -> list[ObjectInfo]:
+    return list(itertools.islice(walk, _LISTED_AT_ONCE))
+
+
+@contextlib.contextmanager
+def _reading(key: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NOT_THERE:
+            raise UnknownResource(f"There is no object {key}") from error
+        raise _storage_error(error) from error
+
+
+def _storage_error(error: OSError) -> StorageFull | StorageUnavailable:
+    if error.errno in _NO_ROOM:
+        return StorageFull("No room is left in the object store")
+    return StorageUnavailable(f"The object store failed: {error.strerror}")

@@ -1,0 +1,53 @@
+"""The renderer's application, and its life."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Final
+
+from fastapi import FastAPI
+from starlette.routing import Route
+
+from lanthorn_core.ports.object_store import ObjectStore
+from lanthorn_core.runtime.health import HealthApp, serve_asgi
+from lanthorn_core.runtime.settings import Settings
+from lanthorn_core.wiring import open_object_store
+from lanthorn_renderer.frames import FrameReader
+from lanthorn_renderer.pool import DecoderPool
+from lanthorn_renderer.problems import answer_with_problems
+from lanthorn_renderer.routes import frame_routes
+
+KEEP_ALIVE_S: Final = 60
+"""Longer than the client keeps its idle connections, so that it never meets a closed one."""
+
+
+def create_app(objects: ObjectStore, pool: DecoderPool) -> FastAPI:
+    """Build the application over an object store and a pool of decoders that are open."""
+    app = FastAPI(title="Lanthorn renderer", docs_url=None, redoc_url=None)
+    app.include_router(frame_routes(FrameReader(objects), pool))
+    health = HealthApp({"objects": objects.check})
+    app.router.routes.extend(Route(path, health) for path in ("/livez", "/readyz", "/metrics"))
+    answer_with_problems(app)
+    return app
+
+
+async def run(settings: Settings, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set."""
+    settings.runtime.require("listen")
+    listen = settings.runtime.listen
+    if listen is None:
+        return
+    async with AsyncExitStack() as stack:
+        objects = await stack.enter_async_context(open_object_store(settings))
+        pool = await stack.enter_async_context(DecoderPool())
+        async with asyncio.TaskGroup() as group:
+            warming = group.create_task(pool.warm_up(), name="warm-up")
+            await serve_asgi(
+                create_app(objects, pool),
+                host=listen.host,
+                port=listen.port,
+                stop=stop,
+                keep_alive_s=KEEP_ALIVE_S,
+            )
+            warming.cancel()

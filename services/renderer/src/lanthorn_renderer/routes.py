@@ -1,0 +1,114 @@
+"""The renderer's HTTP: one frame as a picture, and how many frames there are."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query, Response
+from prometheus_client import Histogram
+from pydantic import BaseModel, ConfigDict, Field
+
+from lanthorn_core.errors import NotRenderable
+from lanthorn_core.ports.renderer import ImageFormat, RenderedImage, RenderMode, RenderRequest
+from lanthorn_core.runtime.metrics import LATENCY_BUCKETS_S
+from lanthorn_renderer.frames import FrameReader, OpenedObject
+from lanthorn_renderer.job import RenderJob, render
+from lanthorn_renderer.pool import DecoderPool
+
+FRAME_SECONDS: Final = Histogram(
+    "lanthorn_renderer_frame_seconds",
+    "From request to picture",
+    ["mode"],
+    buckets=LATENCY_BUCKETS_S,
+)
+_RAW_MEDIA_TYPES: Final = {
+    "1.2.840.10008.1.2.4.50": "image/jpeg",  # JPEG Baseline
+    "1.2.840.10008.1.2.4.90": "image/jp2",  # JPEG 2000, lossless only
+    "1.2.840.10008.1.2.4.91": "image/jp2",  # JPEG 2000
+}
+_LARGEST_SIDE: Final = 1 << 16
+
+
+class FrameQuery(BaseModel):
+    """The query of ``/v1/frame``: the fields of `RenderRequest`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    object_key: Annotated[str, Field(min_length=1)]
+    frame_index: int = 0
+    mode: RenderMode = "preview"
+    image_format: ImageFormat = "png"
+    window_center: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    window_width: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    width: Annotated[int, Field(ge=0, le=_LARGEST_SIDE)] | None = None
+    height: Annotated[int, Field(ge=0, le=_LARGEST_SIDE)] | None = None
+    smooth: bool = False
+    quality: Annotated[int, Field(ge=1, le=100)] = 90
+
+    def to_request(self) -> RenderRequest:
+        """Make the port's request of it."""
+        return RenderRequest(**self.model_dump())
+
+
+class FrameCount(BaseModel):
+    """The answer of ``/v1/frames``."""
+
+    number_of_frames: int
+
+
+def frame_routes(frames: FrameReader, pool: DecoderPool) -> APIRouter:
+    """Make the routes over what they read from and decode with."""
+    router = APIRouter(prefix="/v1")
+
+    @router.get("/frame", response_class=Response)
+    async def frame(query: Annotated[FrameQuery, Query()]) -> Response:
+        """Answer one frame as a picture, or as it is stored."""
+        started = perf_counter()
+        image = await render_frame(frames, pool, query.to_request())
+        FRAME_SECONDS.labels(query.mode).observe(perf_counter() - started)
+        return Response(image.body, media_type=image.media_type)
+
+    @router.get("/frames")
+    async def number_of_frames(object_key: Annotated[str, Query(min_length=1)]) -> FrameCount:
+        """Answer how many frames an object has; 1 also where it has no pixels."""
+        opened = await frames.open(object_key)
+        return FrameCount(number_of_frames=opened.number_of_frames)
+
+    return router
+
+
+async def render_frame(
+    frames: FrameReader, pool: DecoderPool, request: RenderRequest
+) -> RenderedImage:
+    """Fetch, decode and encode one frame.
+
+    Raises
+    ------
+    UnknownResource
+        There is no such object.
+    NotRenderable
+        It has no pixels that can become this picture, or no such frame.
+    InvalidParameter
+        Mode `raw` asks for a frame that is not there; the others say `NotRenderable` to that, as
+        Orthanc does.
+    DecodeFailed
+        Its pixels are broken.
+    """
+    opened = await frames.open(request.object_key)
+    if request.mode == "raw":
+        return RenderedImage(
+            _raw_media_type(opened), await frames.fetch(opened, request.frame_index)
+        )
+    if not 0 <= request.frame_index < opened.number_of_frames:
+        raise NotRenderable(
+            f"frame {request.frame_index} is out of range, there are {opened.number_of_frames}"
+        )
+    image = opened.describe_frame(request.frame_index)
+    encoded = await frames.fetch(opened, request.frame_index)
+    return await pool.run(render, RenderJob(request, image, encoded))
+
+
+def _raw_media_type(opened: OpenedObject) -> str:
+    uid = opened.image.transfer_syntax_uid if opened.image else ""
+    return _RAW_MEDIA_TYPES.get(uid, "application/octet-stream")

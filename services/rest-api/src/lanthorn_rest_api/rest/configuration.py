@@ -1,0 +1,95 @@
+"""Neighbours as they are configured, and what is not there yet (reference 2.12, 2.13, 2.14)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from lanthorn_core.errors import InexistentItem, UnknownResource
+from lanthorn_core.runtime.settings import Peer
+from lanthorn_rest_api.answers import json_answer
+from lanthorn_rest_api.parameters import flag
+from lanthorn_rest_api.services import ServicesDep
+
+router = APIRouter()
+
+
+@router.get("/modalities")
+async def list_modalities(request: Request, services: ServicesDep) -> Response:
+    """List the remote application entities, by name or with their configuration."""
+    modalities = services.settings.dicom_modalities
+    if flag(request.query_params, "expand"):
+        return json_answer(
+            {name: remote.model_dump(by_alias=True) for name, remote in modalities.items()}
+        )
+    return json_answer(sorted(modalities))
+
+
+@router.get("/modalities/{name}")
+async def list_modality_routes(name: str, services: ServicesDep) -> Response:
+    """List what can be asked of a remote application entity."""
+    if name not in services.settings.dicom_modalities:
+        raise UnknownResource
+    return json_answer(["configuration"])
+
+
+@router.get("/modalities/{name}/configuration")
+async def show_modality(name: str, services: ServicesDep) -> Response:
+    """Show the configuration of a remote application entity."""
+    remote = services.settings.dicom_modalities.get(name)
+    if remote is None:
+        raise InexistentItem(f"No modality with symbolic name: {name}")
+    return json_answer(remote.model_dump(by_alias=True))
+
+
+@router.get("/peers")
+async def list_peers(request: Request, services: ServicesDep) -> Response:
+    """List the peers, by name or with their configuration."""
+    peers = services.settings.orthanc_peers
+    if flag(request.query_params, "expand"):
+        return json_answer({name: peer_json(peer) for name, peer in peers.items()})
+    return json_answer(sorted(peers))
+
+
+@router.get("/peers/{name}")
+async def list_peer_routes(name: str, services: ServicesDep) -> Response:
+    """List what can be asked of a peer."""
+    if name not in services.settings.orthanc_peers:
+        raise UnknownResource
+    return json_answer(["configuration"])
+
+
+@router.get("/peers/{name}/configuration")
+async def show_peer(name: str, services: ServicesDep) -> Response:
+    """Show the configuration of a peer."""
+    peer = services.settings.orthanc_peers.get(name)
+    if peer is None:
+        raise UnknownResource(f"No peer with symbolic name: {name}")
+    return json_answer(peer_json(peer))
+
+
+def peer_json(peer: Peer) -> dict[str, Any]:
+    """Show a peer without its secrets: of its headers the names, of its password that it is."""
+    answer: dict[str, Any] = {
+        "HttpHeaders": sorted(peer.http_headers),
+        "Pkcs11": peer.pkcs11,
+        "Timeout": peer.timeout_s,
+        "Url": peer.url,
+    }
+    if peer.username:
+        answer |= {"Username": peer.username, "Password": None}
+    return answer
+
+
+@router.get("/jobs")
+async def list_jobs() -> Response:
+    """List the jobs, of which there are none."""
+    return json_answer([])
+
+
+@router.get("/queries")
+async def list_queries() -> Response:
+    """List the queries to remote application entities, of which there are none."""
+    return json_answer([])

@@ -1,0 +1,109 @@
+"""`GET /instances/{id}/file`: the bytes as they were received (reference 2.6).
+
+This is a plain ASGI route: bulk bytes do not pass through a framework's response machinery.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Final
+
+import structlog
+from starlette.requests import Request
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from lanthorn_core.errors import NotAcceptable, UnknownResource
+from lanthorn_core.model import Level
+from lanthorn_core.ports.index import StoredInstance
+from lanthorn_rest_api.barrier import wait_at_barrier
+from lanthorn_rest_api.dispositions import disposition
+from lanthorn_rest_api.hot_objects import SMALL_BYTES, HotObjects
+from lanthorn_rest_api.services import Services, services_of
+from lanthorn_rest_api.streaming import until_disconnect
+from lanthorn_rest_api.transcoding import refuse_transcoding
+
+log = structlog.get_logger(__name__)
+
+_OTHER_TYPES: Final = frozenset({"application/dicom+json", "application/dicom+xml"})
+"""What Orthanc makes of a file when `Accept` is exactly this; all else gets the file."""
+
+
+class InstanceFile:
+    """Sends the file of an instance: small ones from memory, large ones in pieces."""
+
+    def __init__(self) -> None:
+        self._hot: HotObjects | None = None
+        self._services: Services | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        request = Request(scope, receive)
+        services = services_of(request)
+        if request.headers.get("Accept", "") in _OTHER_TYPES:
+            raise NotAcceptable("Only application/dicom is available")
+        await wait_at_barrier(services.reader, scope)
+        instance = await stored_instance(services, scope["path_params"]["public_id"])
+        filename = f"{instance.public_id}.dcm"
+        if scope["query_string"]:
+            parameters = request.query_params
+            transcode = parameters.get("transcode")
+            if transcode is not None and transcode != instance.transfer_syntax_uid:
+                refuse_transcoding(transcode)
+            filename = parameters.get("filename", filename)
+        start = {
+            "type": "http.response.start",
+            "status": HTTPStatus.OK,
+            "headers": _headers(instance, filename),
+        }
+        if instance.size_bytes <= SMALL_BYTES:
+            body = await self._hot_objects(services).get(instance.object_key)
+            await send(start)
+            await send({"type": "http.response.body", "body": body})
+            return
+
+        async def send_all() -> None:
+            # Not before the first bytes are there: until then, an error can still be told.
+            has_started = False
+            async for chunk in services.objects.stream(instance.object_key):
+                if not has_started:
+                    has_started = True
+                    await send(start)
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+
+        if not await until_disconnect(send_all(), receive):
+            log.info("file_aborted", path=scope["path"])
+
+    def _hot_objects(self, services: Services) -> HotObjects:
+        # Routes are older than the services, which an application opens when it starts.
+        if self._hot is None or self._services is not services:
+            self._hot, self._services = HotObjects(services.objects), services
+        return self._hot
+
+
+async def stored_instance(services: Services, public_id: str) -> StoredInstance:
+    """Find an instance.
+
+    Raises
+    ------
+    UnknownResource
+        There is none of this id.
+    """
+    found = await services.reader.instances(Level.INSTANCE, public_id)
+    if not found:
+        raise UnknownResource
+    return found[0]
+
+
+def _headers(instance: StoredInstance, filename: str) -> list[tuple[bytes, bytes]]:
+    headers = [
+        (b"content-type", b"application/dicom"),
+        (b"content-length", str(instance.size_bytes).encode()),
+    ]
+    if filename:
+        headers.append((b"content-disposition", disposition(filename).encode("latin-1")))
+    return headers
+
+
+routes = [Route("/instances/{public_id}/file", InstanceFile(), methods=["GET"])]

@@ -1,0 +1,6 @@
+"""Fixtures by topic; each module of tests/fixtures says what it provides."""
+
+pytest_plugins = [
+    "tests.fixtures.engines",
+    "tests.fixtures.index",
+]
