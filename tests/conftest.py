@@ -3,4 +3,6 @@
 pytest_plugins = [
     "tests.fixtures.engines",
     "tests.fixtures.index",
+    "tests.fixtures.running_lanthorn",
+    "tests.fixtures.s3",
 ]

@@ -69,7 +69,7 @@ def fetch_row(name: str, suffix: str, requests: int, clients: int) -> Row:
 
 
 def rows(scale: float) -> list[Row]:
-    """Return the rows in their order: stores first, so that there is something to fetch."""
+    """Return the rows in their order: slices are stored first, to be fetched then."""
 
     def n(count: int) -> int:
         return max(20, int(count * scale))
@@ -77,12 +77,12 @@ def rows(scale: float) -> list[Row]:
     return [
         store_row("ct", n(250), 1),
         store_row("ct", n(125), 4),
-        store_row("small", n(1000), 1),
-        store_row("small", n(500), 4),
         fetch_row("GET file (0.5 MB)", "file", n(1000), 1),
         fetch_row("GET file (0.5 MB)", "file", n(250), 8),
         fetch_row("preview PNG 512x512", "preview", n(100), 1),
         fetch_row("preview PNG 512x512", "preview", n(25), 8),
+        store_row("small", n(1000), 1),
+        store_row("small", n(500), 4),
     ]
 
 

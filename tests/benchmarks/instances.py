@@ -68,10 +68,10 @@ def make_instances(kind: str, count: int, *, run: int) -> list[EncodedInstance]:
     """
     side = 512 if kind == "ct" else 64
     template = EncodedInstance.of_file(_template(side, side)).dataset
-    study = f"{_ROOT}.1.{run:012d}"
+    study = f"{_ROOT}.1.{10**11 + run}"
     instances = []
     for number in range(count):
-        uid = f"{_ROOT}.3.{run:06d}{number:06d}"
+        uid = f"{_ROOT}.3.{10**11 + run * 10**6 + number}"
         dataset = template.replace(_STUDY.encode(), study.encode())
         dataset = dataset.replace(_INSTANCE.encode(), uid.encode())
         instances.append(EncodedInstance(CTImageStorage, uid, ExplicitVRLittleEndian, dataset))

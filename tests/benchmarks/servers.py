@@ -7,7 +7,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import urllib.error
@@ -19,6 +18,7 @@ from pathlib import Path
 import psutil
 
 from tests.benchmarks.loads import Target
+from tests.fixtures.running_lanthorn import lanthorn_up
 
 _TOOL = Path(__file__).parents[3] / "shared" / "tools" / "orthanc"
 
@@ -55,21 +55,12 @@ class Usage:
 @contextmanager
 def lanthorn() -> Iterator[tuple[Target, Usage]]:
     """Run `lanthorn up` on free ports and an empty data folder."""
-    folder = tempfile.mkdtemp(prefix="lanthorn-bench-")
-    target = Target("lanthorn", free_port(), free_port(), "LANTHORN")
-    command = [
-        str(Path(sys.executable).with_name("lanthorn")), "up", "--data", folder,
-        "--http-port", str(target.http_port), "--dicom-port", str(target.dicom_port),
-    ]  # fmt: skip
-    with (Path(folder) / "up.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        _await_http(target, process)
-        yield target, Usage(psutil.Process(process.pid))
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
-        shutil.rmtree(folder, ignore_errors=True)
+    with (
+        tempfile.TemporaryDirectory(prefix="lanthorn-bench-", ignore_cleanup_errors=True) as folder,
+        lanthorn_up(Path(folder)) as running,
+    ):
+        target = Target("lanthorn", running.http_port, running.dicom_port, running.ae_title)
+        yield target, Usage(psutil.Process(running.process.pid))
 
 
 @contextmanager
@@ -93,7 +84,7 @@ def orthanc() -> Iterator[tuple[Target, Usage] | None]:
         yield None
         return
     try:
-        _await_http(target, None)
+        _await_http(target)
         root = psutil.Process(_listener(target.http_port))
         yield target, Usage(root)
     finally:
@@ -111,14 +102,12 @@ def _listener(port: int) -> int:
     raise RuntimeError(f"nobody listens on port {port}")
 
 
-def _await_http(target: Target, process: subprocess.Popen[bytes] | None) -> None:
+def _await_http(target: Target) -> None:
     until = time.monotonic() + 60
     while time.monotonic() < until:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{target.http_port}/system"):
                 return
         except (urllib.error.URLError, ConnectionError):
-            if process is not None and process.poll() is not None:
-                raise RuntimeError(f"{target.name} ended with {process.returncode}") from None
             time.sleep(0.1)
     raise RuntimeError(f"{target.name} does not answer")

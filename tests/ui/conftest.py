@@ -32,7 +32,9 @@ PATIENCE_MS = 15_000
 WATCH_LAYOUT = """
 window.layoutShift = 0;
 new PerformanceObserver((list) => {
-  for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.layoutShift += entry.value;
+  for (const entry of list.getEntries()) {
+    if (!entry.hadRecentInput) window.layoutShift += entry.value;
+  }
 }).observe({ type: 'layout-shift', buffered: true });
 """
 
@@ -73,7 +75,9 @@ class Explorer:
 
     def paths_asked(self) -> list[str]:
         """Give method and path of all requests so far, the query with them."""
-        return [f"{request.method} {request.url.removeprefix(self.url)}" for request in self.requests]
+        return [
+            f"{request.method} {request.url.removeprefix(self.url)}" for request in self.requests
+        ]
 
     def _note_message(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and not any(

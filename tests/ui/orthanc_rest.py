@@ -1,4 +1,4 @@
-"""The server behind the explorer, spoken to directly: to prepare tests and to check their effect."""
+"""The server behind the explorer, spoken to directly: to prepare tests and to check effects."""
 
 import json
 from typing import Any

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
+    UID,
     CTImageStorage,
     ExplicitVRLittleEndian,
     MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
@@ -52,9 +53,9 @@ def torso(size: int, level: float) -> NDArray[np.int16]:
 
 def encode(dataset: Dataset, sop_class_uid: str) -> FileBytes:
     """Write a data set as a Part 10 file, explicit VR little endian."""
-    dataset.SOPClassUID = sop_class_uid
+    dataset.SOPClassUID = UID(sop_class_uid)
     dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.MediaStorageSOPClassUID = sop_class_uid
+    dataset.file_meta.MediaStorageSOPClassUID = UID(sop_class_uid)
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     buffer = BytesIO()
@@ -118,7 +119,7 @@ class PhantomStudy:
         set_grey_pixels(image, pictures, bits_stored=8)
         return [encode(image, MultiFrameGrayscaleByteSecondaryCaptureImageStorage)]
 
-    def photo(self, *, size: int = 96, description: str = "Colour chart") -> list[FileBytes]:
+    def photo(self, *, size: int = 96, description: str = "Color chart") -> list[FileBytes]:
         """Give one RGB image."""
         image = self._image(self._series("SC", description), 1)
         ramp = np.linspace(0, 255, size).astype(np.uint8)

@@ -66,13 +66,11 @@ def test_arrow_keys_on_the_picture_step_through_the_series(
     expect(page.locator("h1")).to_have_text("Instance 2")
 
 
-def test_the_window_can_be_set_with_keys(
-    explorer: Explorer, stored: list[dict[str, str]]
-) -> None:
+def test_the_window_can_be_set_with_keys(explorer: Explorer, stored: list[dict[str, str]]) -> None:
     page = explorer.open(f"#/instances/{stored[0]['ID']}")
-    page.get_by_role("slider", name="Centre").focus()
+    page.get_by_role("slider", name="Center").focus()
     page.keyboard.press("ArrowRight")
-    expect(page.get_by_role("spinbutton", name="Centre")).to_have_value("41")
+    expect(page.get_by_role("spinbutton", name="Center")).to_have_value("41")
 
 
 def unnamed_controls(page: Page) -> list[str]:

@@ -73,7 +73,7 @@ def test_pages_fit_their_window_and_keep_their_layout(
 
 
 @pytest.mark.parametrize(("look", "darkest", "lightest"), [("light", 200, 255), ("dark", 0, 60)])
-def test_colours_follow_the_preference_but_pictures_lie_on_black(
+def test_colors_follow_the_preference_but_pictures_lie_on_black(
     browser: Browser,
     explorer_url: str,
     routes: dict[str, str],

@@ -110,7 +110,7 @@ def prefixed_url(explorer_url: str) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(data)
 
-        do_GET = do_POST = forward  # noqa: N815 (names of the base class)
+        do_GET = do_POST = forward
 
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""

@@ -1,6 +1,6 @@
 """The search form, and what it asks of the server."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -13,10 +13,8 @@ pytestmark = pytest.mark.ui
 
 
 @pytest.fixture(scope="module")
-def archive(
-    rest: OrthancRest, new_study: Callable[..., PhantomStudy]
-) -> Iterator[list[PhantomStudy]]:
-    """Two studies of one patient: a CT of 2021, an MR-less photo of 2023."""
+def archive(rest: OrthancRest, new_study: Callable[..., PhantomStudy]) -> list[PhantomStudy]:
+    """Two studies of one patient: a CT of 2021, a photo of 2023."""
     first = new_study(
         StudyDate="20210314", StudyDescription="Abdomen", AccessionNumber="ACC-UI-1", StudyID="a"
     )
@@ -89,10 +87,10 @@ def test_several_modalities_mean_any_of_them(
     explorer: Explorer, archive: list[PhantomStudy]
 ) -> None:
     page = explorer.open("#/search")
-    page.get_by_role("checkbox", name="CT").check()
+    page.get_by_role("checkbox", name="CT", exact=True).check()
     rows = search(page, Patient_ID=archive[0].tags["PatientID"])
     expect(rows).to_have_count(1)
-    page.get_by_role("checkbox", name="SC").check()
+    page.get_by_role("checkbox", name="SC", exact=True).check()
     page.get_by_role("button", name="Search").click()
     expect(rows).to_have_count(2)
 

@@ -14,7 +14,7 @@ from lanthorn_embedded.datafolder import (
 from lanthorn_embedded.errors import EmbeddedError, FolderInUse
 
 STATE = SystemState(
-    pid=1,
+    pid=os.getpid(),
     version="0.1.0",
     started_at="2026-02-03T04:05:06+00:00",
     ready=True,
@@ -84,8 +84,8 @@ def test_the_state_is_read_back_while_the_folder_is_in_use(folder: DataFolder) -
     with folder.exclusive():
         assert folder.read_state() is None
         folder.write_state(STATE)
-        folder.write_state(replace(STATE, pid=2))
-        assert folder.read_state() == replace(STATE, pid=2)
+        folder.write_state(replace(STATE, ready=False))
+        assert folder.read_state() == replace(STATE, ready=False)
         assert folder.state.stat().st_mode & 0o777 == 0o600
     assert folder.read_state() is None
 
@@ -93,4 +93,10 @@ def test_the_state_is_read_back_while_the_folder_is_in_use(folder: DataFolder) -
 def test_a_state_of_another_version_is_not_misread(folder: DataFolder) -> None:
     with folder.exclusive():
         folder.state.write_text('{"pid": 1, "processes": []}')
+        assert folder.read_state() is None
+
+
+def test_the_state_that_a_killed_process_left_is_not_believed(folder: DataFolder) -> None:
+    with folder.exclusive():
+        folder.write_state(replace(STATE, pid=os.getpid() + 1))
         assert folder.read_state() is None

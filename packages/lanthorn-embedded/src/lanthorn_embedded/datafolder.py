@@ -143,12 +143,14 @@ class DataFolder:
 
     def read_state(self) -> SystemState | None:
         """Read the state of the `lanthorn up` that runs here, or None when none does."""
-        if self.holder() is None:
-            return None
+        holder = self.holder()
         try:
-            return SystemState.from_document(json.loads(self.state.read_text(encoding="utf-8")))
+            document = json.loads(self.state.read_text(encoding="utf-8"))
+            state = SystemState.from_document(document)
         except (OSError, ValueError, TypeError, KeyError):
             return None  # it starts, or stops, at this very moment
+        # A file of another process is what a killed one left.
+        return state if state.pid == holder else None
 
     def forget_state(self) -> None:
         """Remove the state file at the end."""

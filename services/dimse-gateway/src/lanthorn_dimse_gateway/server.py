@@ -24,6 +24,8 @@ from lanthorn_dimse_gateway.sockets import ServedSocket, tune
 log = structlog.get_logger(__name__)
 
 _BACKLOG: Final = 512
+_POLL_S: Final = 0.1
+"""How soon the accept loop sees that it shall end."""
 _ARTIM_S: Final = 30.0
 """From connection to A-ASSOCIATE-RQ, at most (PS3.8 Section 9.1.5)."""
 _WITHOUT_ASSOCIATION: Final = 50
@@ -103,7 +105,7 @@ class DicomServer:
         self._registry = AssociationRegistry()
         self._acceptor = _Acceptor(gateway, listening, bridge, self._registry)
         self._thread = threading.Thread(
-            target=self._acceptor.serve_forever, name="dicom-acceptor", daemon=True
+            target=self._acceptor.serve_forever, args=(_POLL_S,), name="dicom-acceptor", daemon=True
         )
 
     @property
@@ -186,6 +188,9 @@ class _Acceptor(AssociationServer):  # type: ignore[misc]  # pynetdicom is untyp
                 log.warning("connection_delayed", reason="no file descriptor left")
                 time.sleep(0.1)  # the connection stays in the backlog, and poll() says so at once
             raise
+
+    def service_actions(self) -> None:
+        """Nothing: pynetdicom would stop the process for a full collection once a minute."""
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
         """Turn away who comes when the threads for rejections are used up as well."""

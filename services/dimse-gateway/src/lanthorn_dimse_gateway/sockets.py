@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import struct
@@ -63,8 +64,12 @@ class ServedSocket(AssociationSocket):  # type: ignore[misc]  # pynetdicom is un
             return False
         if self._ahead:
             return True
-        state = self.assoc.dul.state_machine.current_state
-        wait_ms = _ANSWER_WAIT_MS if state in _AWAITING_OUR_ANSWER else _IDLE_WAIT_MS
+        if not self.event_queue.empty():
+            wait_ms = 0  # the state machine has something to do first
+        elif self.assoc.dul.state_machine.current_state in _AWAITING_OUR_ANSWER:
+            wait_ms = _ANSWER_WAIT_MS
+        else:
+            wait_ms = _IDLE_WAIT_MS
         return bool(self._poll.poll(wait_ms))
 
     def recv(self, nr_bytes: int) -> bytearray:
@@ -93,3 +98,11 @@ class ServedSocket(AssociationSocket):  # type: ignore[misc]  # pynetdicom is un
         self._ahead = received[nr_bytes:]
         del received[nr_bytes:]
         return received
+
+    def _shutdown_socket(self) -> None:
+        # pynetdicom leaves the descriptor open when the peer was the first to go.
+        connection = self.socket
+        if connection is not None:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()

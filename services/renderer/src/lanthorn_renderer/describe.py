@@ -14,12 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from pydicom.dataset import Dataset
-
 from lanthorn_core.dicom.encodings import Encoding
-from lanthorn_core.dicom.part10 import read_elements
+from lanthorn_core.dicom.scan import parse_header
 from lanthorn_core.errors import DecodeFailed, InvalidDataset, NotRenderable
-from lanthorn_renderer.elements import Element, item_values
+from lanthorn_renderer.elements import item_values
 
 SOP_CLASS_UID: Final = 0x0008_0016
 SAMPLES_PER_PIXEL: Final = 0x0028_0002
@@ -38,6 +36,8 @@ RESCALE_INTERCEPT: Final = 0x0028_1052
 RESCALE_SLOPE: Final = 0x0028_1053
 PALETTE_DESCRIPTORS: Final = (0x0028_1101, 0x0028_1102, 0x0028_1103)
 PALETTE_DATA: Final = (0x0028_1201, 0x0028_1202, 0x0028_1203)
+FRAME_VOI_LUT: Final = 0x0028_9132
+PIXEL_VALUE_TRANSFORMATION: Final = 0x0028_9145
 PER_FRAME_FUNCTIONAL_GROUPS: Final = 0x5200_9230
 EXTENDED_OFFSET_TABLE: Final = 0x7FE0_0001
 EXTENDED_OFFSET_TABLE_LENGTHS: Final = 0x7FE0_0002
@@ -183,7 +183,7 @@ class PerFrameGroups:
     """Per-frame Functional Groups Sequence (5200,9230): one encoded item a frame."""
 
     items: tuple[bytes, ...]
-    encoding: Encoding
+    transfer_syntax_uid: str
 
     @property
     def size_bytes(self) -> int:
@@ -191,58 +191,42 @@ class PerFrameGroups:
         return sum(map(len, self.items))
 
     def apply(self, image: ImageDescription, frame_index: int) -> ImageDescription:
-        """Fill in what the data set itself leaves to the frame: window and rescale."""
+        """Fill in what the data set itself leaves to the frame: window and rescale.
+
+        Raises
+        ------
+        DecodeFailed
+            The group is broken.
+        """
         if frame_index >= len(self.items):
             return image
-        needs_window = image.window_center is None or image.window_width is None
-        needs_rescale = image.rescale_slope is None or image.rescale_intercept is None
-        if not (needs_window or needs_rescale):
-            return image
-        groups = _parse_item(self.items[frame_index], self.encoding)
-        if needs_window:
-            window = _macro(groups, "FrameVOILUTSequence")
-            center, width = _number(window, "WindowCenter"), _number(window, "WindowWidth")
+        group = self.items[frame_index]
+        if image.window_center is None or image.window_width is None:
+            center, width = self._numbers(group, FRAME_VOI_LUT, WINDOW_CENTER, WINDOW_WIDTH)
             if center is not None and width is not None:
                 image = replace(image, window_center=center, window_width=width)
-        if needs_rescale:
-            rescale = _macro(groups, "PixelValueTransformationSequence")
-            slope = _number(rescale, "RescaleSlope")
-            intercept = _number(rescale, "RescaleIntercept")
+        if image.rescale_slope is None or image.rescale_intercept is None:
+            slope, intercept = self._numbers(
+                group, PIXEL_VALUE_TRANSFORMATION, RESCALE_SLOPE, RESCALE_INTERCEPT
+            )
             if slope is not None and intercept is not None:
                 image = replace(image, rescale_slope=slope, rescale_intercept=intercept)
         return image
 
-
-def per_frame_groups(data: bytes, element: Element, encoding: Encoding) -> PerFrameGroups:
-    """Cut the sequence into its items, each to be parsed when its frame is asked for."""
-    items = item_values(data, element, encoding)
-    return PerFrameGroups(tuple(data[start:end] for start, end in items), encoding)
-
-
-def _parse_item(encoded: bytes, encoding: Encoding) -> Dataset:
-    try:
-        return read_elements(encoded, encoding)
-    except InvalidDataset as exc:
-        raise DecodeFailed(exc.details) from exc
-
-
-def _macro(groups: Dataset, keyword: str) -> Dataset:
-    """Return the only item of a macro's sequence, an empty one where it is absent."""
-    try:
-        sequence = groups.get(keyword)
-        return sequence[0] if sequence else Dataset()
-    except Exception as exc:  # values are parsed when asked for; pydicom raises what it runs into
-        raise DecodeFailed(f"a per-frame functional group is broken: {exc}") from exc
-
-
-def _number(dataset: Dataset, keyword: str) -> float | None:
-    try:
-        value = dataset.get(keyword)
-        if value is not None and not isinstance(value, (str, bytes, int, float)):
-            value = value[0]
-        return _finite(float(value))
-    except (TypeError, ValueError, IndexError):
-        return None
+    def _numbers(self, group: bytes, macro: int, *tags: int) -> list[float | None]:
+        """Read numbers of the only item of a macro's sequence."""
+        try:
+            header = parse_header(group, self.transfer_syntax_uid)
+            sequence = header.elements.get(macro)
+            items: list[bytes] = []
+            if sequence is not None:
+                items = item_values(group, sequence.start, sequence.length, header.encoding)
+            if not items:
+                return [None] * len(tags)
+            item = parse_header(items[0], self.transfer_syntax_uid)
+        except InvalidDataset as exc:
+            raise DecodeFailed(f"a per-frame functional group is broken: {exc.details}") from exc
+        return [_first_number(item.value(tag) or b"") for tag in tags]
 
 
 def _text(value: bytes) -> str:

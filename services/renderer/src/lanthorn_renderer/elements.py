@@ -10,51 +10,39 @@ DICOM PS3.5 Section 7.1 (elements), Section 7.5 (sequences).
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
-from lanthorn_core.dicom.encodings import IMPLICIT_LITTLE, Encoding
-from lanthorn_core.errors import DecodeFailed
+from lanthorn_core.dicom.elements import (
+    ITEM,
+    ITEM_END,
+    PIXEL_DATA,
+    SEQUENCE_END,
+    UNDEFINED,
+    ElementHeader,
+    Truncated,
+    read_element_header,
+    skip_sequence,
+)
+from lanthorn_core.dicom.encodings import Encoding
+from lanthorn_core.errors import DecodeFailed, InvalidDataset
 
-UNDEFINED: Final = 0xFFFF_FFFF
-PIXEL_DATA: Final = 0x7FE0_0010
 FLOAT_PIXEL_DATA: Final = 0x7FE0_0008
 DOUBLE_FLOAT_PIXEL_DATA: Final = 0x7FE0_0009
 PIXEL_TAGS: Final = frozenset({PIXEL_DATA, FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA})
-_ITEM: Final = 0xFFFE_E000
-_ITEM_END: Final = 0xFFFE_E00D
-_SEQUENCE_END: Final = 0xFFFE_E0DD
-_DELIMITER_GROUP: Final = 0xFFFE
-_MAX_NESTING: Final = 128
 
 
-class Truncated(Exception):
-    """The bytes at hand end before the walk does; `needed` of them would let it go on."""
+class MoreNeeded(Exception):
+    """The bytes at hand end before the walk does; with `size_bytes` of them it would go on."""
 
-    def __init__(self, needed: int) -> None:
-        super().__init__(f"{needed} bytes needed")
-        self.needed = needed
-
-
-@dataclass(frozen=True, slots=True)
-class Element:
-    """Where a top-level element's value lies; offsets count from the start of the object.
-
-    `length` is `UNDEFINED` only for encapsulated Pixel Data; of sequences of undefined length it
-    covers the items and their Sequence Delimitation Item.
-    """
-
-    tag: int
-    vr: str | None
-    start: int
-    length: int
+    def __init__(self, size_bytes: int) -> None:
+        super().__init__(f"{size_bytes} bytes needed")
+        self.size_bytes = size_bytes
 
 
 def elements_to_pixel_data(
     data: bytes, pos: int, encoding: Encoding, *, complete: bool
-) -> Iterator[Element]:
+) -> Iterator[ElementHeader]:
     """Yield the top-level elements up to and with Pixel Data.
 
     Parameters
@@ -68,9 +56,15 @@ def elements_to_pixel_data(
     complete : bool
         Whether `data` is the whole object.
 
+    Yields
+    ------
+    ElementHeader
+        Its `length` is `UNDEFINED` only for encapsulated Pixel Data; of sequences of undefined
+        length it covers the items and their Sequence Delimitation Item.
+
     Raises
     ------
-    Truncated
+    MoreNeeded
         `data` is not complete and ends before Pixel Data.
     DecodeFailed
         The data set is broken.
@@ -78,92 +72,73 @@ def elements_to_pixel_data(
     end = len(data)
     while pos < end or not complete:
         try:
-            tag, vr, start, length = _element_header(data, pos, encoding)
-            if tag in PIXEL_TAGS:
-                yield Element(tag, vr, start, length)
+            header = read_element_header(data, pos, end, encoding)
+            if header.tag in PIXEL_TAGS:
+                yield header
                 return
-            if length == UNDEFINED:
-                after = _skip_undefined(data, start, vr, encoding, depth=0)
-            else:
-                after = start + length
-            if after > end:
-                raise Truncated(after)
-        except Truncated:
+            after = header.start + header.length
+            if header.length == UNDEFINED:
+                after = skip_sequence(data, header, end, encoding)
+        except Truncated as exc:
             if complete:
-                raise DecodeFailed(f"the data set ends within the element at byte {pos}") from None
-            raise
-        yield Element(tag, vr, start, after - start)
+                raise DecodeFailed(exc.details) from exc
+            raise MoreNeeded(end + 1) from None
+        except InvalidDataset as exc:
+            raise DecodeFailed(exc.details) from exc
+        if after > end:
+            if complete:
+                raise DecodeFailed(f"the data set ends within the element at byte {pos}")
+            raise MoreNeeded(after)
+        yield header._replace(length=after - header.start)
         pos = after
 
 
-def item_values(data: bytes, element: Element, encoding: Encoding) -> list[tuple[int, int]]:
-    """Find where the items of a sequence lie: (start, end) of the value of each."""
+def item_values(data: bytes, start: int, length: int, encoding: Encoding) -> list[bytes]:
+    """Cut the value of a sequence into its items.
+
+    Parameters
+    ----------
+    data : bytes
+        Bytes with a sequence in them.
+    start, length : int
+        Where its value lies.
+    encoding : Encoding
+        How it is written.
+
+    Raises
+    ------
+    InvalidDataset
+        It is no sequence.
+    """
     items = []
-    pos, end = element.start, element.start + element.length
-    if element.vr == "UN":
-        encoding = IMPLICIT_LITTLE
-    while pos < end:
-        tag, length = _item_header(data, pos, encoding)
+    pos, end = start, start + length
+    while end - pos >= 8:
+        tag, item_length = _delimiter(data, pos, encoding)
         pos += 8
-        if tag == _SEQUENCE_END:
+        if tag == SEQUENCE_END:
             break
-        if tag != _ITEM:
-            raise DecodeFailed(f"a sequence has ({tag:08x}) at byte {pos - 8}, expected an item")
-        if length == UNDEFINED:
-            after = _skip_item(data, pos, encoding, depth=0)
-            items.append((pos, after - 8))
+        if tag != ITEM:
+            raise InvalidDataset(f"a sequence has ({tag:08x}) at byte {pos - 8}, expected an item")
+        after = pos + item_length
+        if item_length == UNDEFINED:
+            after = _end_of_item(data, pos, end, encoding)
+            items.append(data[pos : after - 8])
         else:
-            after = pos + length
-            items.append((pos, after))
+            items.append(data[pos : min(after, end)])
         pos = after
     return items
 
 
-def _element_header(data: bytes, pos: int, encoding: Encoding) -> tuple[int, str | None, int, int]:
-    try:
-        if encoding.implicit:
-            group, number, length = encoding.implicit_header.unpack_from(data, pos)
-            return group << 16 | number, None, pos + 8, length
-        group, number, vr_code, length = encoding.short.unpack_from(data, pos)
-        vr, is_long = encoding.vrs.get(vr_code) or ("UN", data[pos + 4 : pos + 6].isalpha())
-        if not is_long or group == _DELIMITER_GROUP:
-            return group << 16 | number, vr, pos + 8, length
-        (length,) = encoding.long.unpack_from(data, pos + 8)
-    except struct.error:
-        raise Truncated(pos + 12) from None
-    return group << 16 | number, vr, pos + 12, length
+def _end_of_item(data: bytes, pos: int, end: int, encoding: Encoding) -> int:
+    """Walk an item of undefined length to behind its Item Delimitation Item."""
+    while end - pos >= 8 and _delimiter(data, pos, encoding)[0] != ITEM_END:
+        header = read_element_header(data, pos, end, encoding)
+        pos = header.start + header.length
+        if header.length == UNDEFINED:
+            pos = skip_sequence(data, header, end, encoding)
+    return pos + 8
 
 
-def _item_header(data: bytes, pos: int, encoding: Encoding) -> tuple[int, int]:
-    try:
-        group, number, length = encoding.implicit_header.unpack_from(data, pos)
-    except struct.error:
-        raise Truncated(pos + 8) from None
+def _delimiter(data: bytes, pos: int, encoding: Encoding) -> tuple[int, int]:
+    group, number, length = encoding.implicit_header.unpack_from(data, pos)
     return group << 16 | number, length
-
-
-def _skip_undefined(data: bytes, pos: int, vr: str | None, encoding: Encoding, depth: int) -> int:
-    """Walk a sequence of undefined length, or the fragments of an icon; return where it ends."""
-    if depth > _MAX_NESTING:
-        raise DecodeFailed(f"sequences nested deeper than {_MAX_NESTING}")
-    if vr == "UN":  # PS3.5 Section 6.2.2 Note 3: the content is Implicit VR Little Endian
-        encoding = IMPLICIT_LITTLE
-    while True:
-        tag, length = _item_header(data, pos, encoding)
-        pos += 8
-        if tag == _SEQUENCE_END:
-            return pos
-        if tag != _ITEM:
-            raise DecodeFailed(f"a sequence has ({tag:08x}) at byte {pos - 8}, expected an item")
-        pos = _skip_item(data, pos, encoding, depth) if length == UNDEFINED else pos + length
-
-
-def _skip_item(data: bytes, pos: int, encoding: Encoding, depth: int) -> int:
-    while True:
-        tag, vr, start, length = _element_header(data, pos, encoding)
-        if tag == _ITEM_END:
-            return pos + 8
-        if length == UNDEFINED:
-            pos = _skip_undefined(data, start, vr, encoding, depth + 1)
-        else:
-            pos = start + length

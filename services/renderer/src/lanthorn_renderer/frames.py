@@ -16,6 +16,13 @@ from typing import Final, Protocol
 
 import numpy as np
 
+from lanthorn_core.dicom.elements import (
+    ITEM,
+    PIXEL_DATA,
+    SEQUENCE_END,
+    UNDEFINED,
+    ElementHeader,
+)
 from lanthorn_core.dicom.encodings import GE_PRIVATE_IMPLICIT, Encoding, encoding_of, is_deflated
 from lanthorn_core.dicom.inflate import MAX_HELD_BYTES, InflatedDataset
 from lanthorn_core.dicom.part10 import read_file_meta
@@ -36,15 +43,12 @@ from lanthorn_renderer.describe import (
     PerFrameGroups,
     describe_image,
     number_of_frames,
-    per_frame_groups,
 )
 from lanthorn_renderer.elements import (
-    PIXEL_DATA,
     PIXEL_TAGS,
-    UNDEFINED,
-    Element,
-    Truncated,
+    MoreNeeded,
     elements_to_pixel_data,
+    item_values,
 )
 
 FIRST_READ_BYTES: Final = 1 << 20
@@ -56,8 +60,6 @@ _WALK_READ_BYTES: Final = 1 << 16
 _FARTHEST_OFFSET: Final = 1 << 62
 _FRAGMENT_SIZE_BYTES: Final = 200
 """What a fragment's place costs in memory, about."""
-_ITEM: Final = 0xFFFE_E000
-_SEQUENCE_END: Final = 0xFFFE_E0DD
 _FRAME_STARTS: Final = (b"\xff\xd8", b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP")
 """JPEG's and JPEG-LS's SOI, a JPEG 2000 codestream's SOC and SIZ, a JP2 signature box."""
 
@@ -255,10 +257,10 @@ async def _open(objects: ObjectStore, object_key: str) -> OpenedObject:
         try:
             elements = list(elements_to_pixel_data(beginning, pos, encoding, complete=complete))
             break
-        except Truncated as more:
-            if more.needed > MAX_HEADER_BYTES:
+        except MoreNeeded as more:
+            if more.size_bytes > MAX_HEADER_BYTES:
                 raise DecodeFailed(f"the header is longer than {MAX_HEADER_BYTES} bytes") from None
-            wanted = max(more.needed, 2 * len(beginning))
+            wanted = max(more.size_bytes, 2 * len(beginning))
             beginning = await objects.get(object_key, length=wanted)
             complete = len(beginning) < wanted
     source = HeldBytes(beginning) if complete else StoredBytes(objects, object_key)
@@ -278,7 +280,7 @@ def _inflate(deflated: bytes) -> bytes:
 
 async def _describe(
     beginning: bytes,
-    elements: list[Element],
+    elements: list[ElementHeader],
     encoding: Encoding,
     transfer_syntax_uid: str,
     source: ByteSource,
@@ -288,7 +290,11 @@ async def _describe(
     held = 0
     for element in elements:
         if element.tag == PER_FRAME_FUNCTIONAL_GROUPS:
-            groups = per_frame_groups(beginning, element, encoding)
+            try:
+                items = item_values(beginning, element.start, element.length, encoding)
+            except InvalidDataset as exc:
+                raise DecodeFailed(exc.details) from exc
+            groups = PerFrameGroups(tuple(items), transfer_syntax_uid)
             held += groups.size_bytes
         elif element.tag in WANTED:
             values[element.tag] = beginning[element.start : element.start + element.length]
@@ -382,7 +388,7 @@ def _group_fragments(
 async def _first_item(source: ByteSource, start: int) -> tuple[int, int]:
     """Find the Basic Offset Table, which may be empty: offset and length of its value."""
     tag, length = _item_header(await source.read(start, 8), 0)
-    if tag != _ITEM:
+    if tag != ITEM:
         raise DecodeFailed("encapsulated Pixel Data does not start with an offset table")
     return start + 8, length
 
@@ -412,9 +418,9 @@ async def _walk_fragments(source: ByteSource, pos: int) -> list[tuple[int, int]]
         if pos + 8 > window_start + len(window) or pos < window_start:
             window_start, window = pos, await source.read(pos, _WALK_READ_BYTES)
         tag, length = _item_header(window, pos - window_start)
-        if tag == _SEQUENCE_END:
+        if tag == SEQUENCE_END:
             return fragments
-        if tag != _ITEM:
+        if tag != ITEM:
             raise DecodeFailed(f"Pixel Data has ({tag:08x}) at byte {pos}, expected a fragment")
         if len(fragments) == MAX_FRAGMENTS:
             raise DecodeFailed(f"Pixel Data has more than {MAX_FRAGMENTS} fragments")

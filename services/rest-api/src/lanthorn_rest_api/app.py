@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from lanthorn_core.runtime.health import HealthApp
 from lanthorn_core.runtime.settings import Settings
+from lanthorn_rest_api import explorer_files, metrics_orthanc
 from lanthorn_rest_api.authentication import AccessRules
 from lanthorn_rest_api.http_rules import OrthancHttp
 from lanthorn_rest_api.orthanc_errors import install_error_handlers
@@ -21,7 +22,9 @@ from lanthorn_rest_api.rest import (
     configuration,
     find,
     frames,
+    instance_content,
     instance_files,
+    instance_tags,
     labels,
     metadata,
     resources,
@@ -35,12 +38,14 @@ from lanthorn_rest_api.services import OpenServices, Services, open_services
 ROUTES = (
     *instance_files.routes,
     *frames.router.routes,
+    *instance_tags.router.routes,
     *find.router.routes,
     *upload.router.routes,
     *resources.router.routes,
     *children.router.routes,
     *metadata.router.routes,
     *labels.router.routes,
+    *instance_content.router.routes,
     *archive.router.routes,
     *attachments.router.routes,
     *shared_tags.router.routes,
@@ -48,6 +53,8 @@ ROUTES = (
     *tools.router.routes,
     *system.router.routes,
     *configuration.router.routes,
+    *metrics_orthanc.router.routes,
+    *explorer_files.routes,
 )
 """In the order in which they are tried: what is asked most often comes first."""
 

@@ -49,11 +49,14 @@ async def archived_series(
             before = wanted.get(series_id, frozenset())
             wanted[series_id] = None if only is None or before is None else before | only
     planned = []
+    # Orthanc sorts by identifier, which decides who gets the plain name and who ``-2``.
+    found = await reader.resources(Level.SERIES, list(wanted))
+    found.sort(key=lambda series: (series.parent_id or "", series.public_id))
     study_folders: dict[str, str] = {}
     series_names: dict[str, FolderNames] = {}
     patients: dict[str | None, tuple[str, FolderNames]] = {}
     patient_names = FolderNames()
-    for series in await reader.resources(Level.SERIES, list(wanted)):
+    for series in found:
         study_id = series.parent_id or ""
         if study_id not in study_folders:
             study = await _existing(reader, Level.STUDY, study_id)
@@ -81,7 +84,9 @@ async def archived_files(
             for instance in await reader.instances(Level.SERIES, series.public_id)
             if archived.only is None or instance.public_id in archived.only
         ]
-        instances.sort(key=lambda instance: indexes.get(instance.public_id) or 0)
+        instances.sort(
+            key=lambda instance: (indexes.get(instance.public_id) or 0, instance.public_id)
+        )
         names = file_names(
             series.main_tags.get("Modality", ""),
             [indexes.get(instance.public_id) for instance in instances],

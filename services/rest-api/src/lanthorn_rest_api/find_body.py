@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, Literal, cast, get_args
+from typing import Any, Final, Literal, cast, get_args
 
 from pydicom.datadict import keyword_for_tag
 
-from lanthorn_core.dicom.matching import (
-    MatchingKey,
-    parse_constraint,
-    parse_metadata_constraint,
-)
+from lanthorn_core.dicom.matching import MatchingKey, parse_constraint
 from lanthorn_core.errors import BadRequest
 from lanthorn_core.model import LEVELS, Level
 from lanthorn_core.ports.index import FindQuery, LabelsConstraint, OrderBy
@@ -22,6 +18,9 @@ from lanthorn_rest_api.metadata_names import MetadataNames
 from lanthorn_rest_api.parameters import TagFormat, known_tag
 from lanthorn_rest_api.presentation import Presentation
 from lanthorn_rest_api.resources_json import EXPANDED, parse_response_content
+
+_PATIENT_COMMENTS: Final = 0x0010_4000
+"""An attribute whose VR, LT, allows every text, and wildcards in matching."""
 
 
 def parse_query(body: Body, settings: Settings) -> FindQuery:
@@ -116,12 +115,14 @@ def _metadata(body: Body, names: MetadataNames) -> list[tuple[str, MatchingKey]]
     query = body.get("MetadataQuery", {})
     if not isinstance(query, Mapping):
         raise BadRequest('Field "MetadataQuery" must be an JSON object')
+    case_sensitive = boolean(body, "CaseSensitive")
     constraints = []
     for name, constraint in query.items():
         if not isinstance(constraint, str):
-            raise BadRequest(f'Metadata "{name}" must be associated with a string')
-        key = names.key(name)
-        constraints.append((key, parse_metadata_constraint(key, constraint)))
+            raise BadRequest(f'Tag "{name}" must be associated with a string')
+        # As observed: a metadata is matched like any attribute that is a text.
+        key = parse_constraint(_PATIENT_COMMENTS, constraint, case_sensitive=case_sensitive)
+        constraints.append((names.key(name), key))
     return constraints
 
 

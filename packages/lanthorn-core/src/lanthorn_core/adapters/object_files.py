@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from lanthorn_core.adapters.direct_write import WORTH_IT_BYTES, DirectWriter
 from lanthorn_core.model import ObjectInfo
 from lanthorn_core.ports.object_store import Buffer
 
@@ -52,19 +53,27 @@ class FileReader:
             self._descriptor = -1
 
 
-def write_file(path: Path, buffers: Sequence[Buffer]) -> None:
-    """Write a new file and wait until its bytes are durable; its directory entry is not."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _PRIVATE)
-    try:
-        _write_all(descriptor, buffers)
-        os.fdatasync(descriptor)
-    finally:
-        os.close(descriptor)
+class FileWriter:
+    """Writes new files, large ones past the page cache."""
+
+    def __init__(self) -> None:
+        self._direct = DirectWriter()
+
+    def write(self, path: Path, buffers: Sequence[Buffer]) -> None:
+        """Write a new file and wait until its bytes are durable; its directory entry is not."""
+        size_bytes = sum(map(len, buffers))
+        if size_bytes >= WORTH_IT_BYTES and self._direct.write(path, buffers, size_bytes):
+            return
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _PRIVATE)
+        try:
+            if size_bytes:
+                _write_all(descriptor, buffers)
+            os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _write_all(descriptor: int, buffers: Sequence[Buffer]) -> None:
-    if sum(map(len, buffers)) == 0:
-        return
     rest = [memoryview(buffer).cast("B") for buffer in buffers if len(buffer)]
     while rest:
         written = os.writev(descriptor, rest[:_BUFFERS_AT_ONCE])

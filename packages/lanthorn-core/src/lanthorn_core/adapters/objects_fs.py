@@ -17,13 +17,13 @@ from lanthorn_core.adapters.blocking_calls import in_thread, read_ahead, uninter
 from lanthorn_core.adapters.directory_sync import DirectorySync, sync_directory
 from lanthorn_core.adapters.object_files import (
     FileReader,
+    FileWriter,
     objects_below,
     read_range,
     remove,
     remove_leftovers,
     stat_object,
     sync_file,
-    write_file,
 )
 from lanthorn_core.adapters.object_keys import check_key, check_prefix, check_range
 from lanthorn_core.errors import StorageFull, StorageUnavailable, UnknownResource
@@ -57,6 +57,7 @@ class FilesystemObjectStore:
         self._writers = ThreadPoolExecutor(threads, thread_name_prefix="objects-write")
         self._readers = ThreadPoolExecutor(threads, thread_name_prefix="objects-read")
         self._directories = DirectorySync(self._root, self._writers)
+        self._files = FileWriter()
         self._numbers = itertools.count()
         self._unique = f"{os.getpid()}-{os.urandom(6).hex()}"
 
@@ -174,7 +175,7 @@ class FilesystemObjectStore:
             if isinstance(source, Path):
                 sync_file(source)
             else:
-                write_file(written, source)
+                self._files.write(written, source)
             try:
                 written.rename(target)
             except FileNotFoundError:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 import itertools
+import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -37,10 +38,9 @@ _RETRIES: Final = urllib3.Retry(
     respect_retry_after_header=False,
 )
 _INSUFFICIENT_STORAGE: Final = 507
-_RANGE_NOT_SATISFIABLE: Final = "InvalidRange"
-_FULL: Final = frozenset(
-    {"XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded", "EntityTooLarge"}
-)
+_RANGE_NOT_SATISFIABLE: Final = 416
+_CODE: Final = re.compile(r"<Code>(\w+)</Code>")
+_FULL: Final = frozenset({"XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded"})
 _NOT_THERE: Final = frozenset({"NoSuchKey", "ResourceNotFound"})
 _OURS_ALREADY: Final = frozenset({"BucketAlreadyOwnedByYou", "BucketAlreadyExists"})
 _JOINED_AT_ONCE_BYTES: Final = 1 << 20
@@ -156,7 +156,9 @@ class S3ObjectStore:
         """Read an object in chunks; the next is read while the consumer has the present one."""
         check_key(key)
         check_range(start, length)
-        reader = _ObjectReader(self._client, self._bucket, key, start, length, chunk_bytes)
+        reader = _ObjectReader(
+            self._client, self._bucket, key, start=start, length=length, chunk_bytes=chunk_bytes
+        )
         async with contextlib.aclosing(read_ahead(reader, self._threads)) as chunks:
             async for chunk in chunks:
                 yield chunk
@@ -211,9 +213,9 @@ class S3ObjectStore:
         with _failures():
             try:
                 self._client.make_bucket(self._bucket)
-            except S3Error as error:
+            except MinioException as error:
                 # Another process may have been quicker.
-                if error.code not in _OURS_ALREADY:
+                if _answer_in(error)[1] not in _OURS_ALREADY:
                     raise
 
     def _put_bytes(self, key: str, data: bytes) -> None:
@@ -239,7 +241,7 @@ class S3ObjectStore:
             path.unlink(missing_ok=True)
 
     def _get(self, key: str, start: int, length: int | None) -> bytes:
-        reader = _ObjectReader(self._client, self._bucket, key, start, length, None)
+        reader = _ObjectReader(self._client, self._bucket, key, start=start, length=length)
         try:
             return reader.read()
         finally:
@@ -262,9 +264,10 @@ class _ObjectReader:
         client: Minio,
         bucket: str,
         key: str,
+        *,
         start: int,
         length: int | None,
-        chunk_bytes: int | None,
+        chunk_bytes: int | None = None,
     ) -> None:
         self._client = client
         self._bucket = bucket
@@ -300,8 +303,8 @@ class _ObjectReader:
             self._response = self._client.get_object(
                 self._bucket, self._key, offset=self._start, length=self._length or 0
             )
-        except S3Error as error:
-            if error.code != _RANGE_NOT_SATISFIABLE:
+        except MinioException as error:
+            if _answer_in(error)[0] != _RANGE_NOT_SATISFIABLE:
                 raise
             return
         self._missing = int(self._response.headers["content-length"])
@@ -343,15 +346,22 @@ def _failures(key: str = "") -> Iterator[None]:
 
 
 def _storage_error(error: Exception, key: str) -> LanthornError:
-    kind = type(error).__name__
+    status, code = _answer_in(error)
+    if code in _NOT_THERE:
+        return UnknownResource(f"There is no object {key}")
+    if code in _FULL or status == _INSUFFICIENT_STORAGE:
+        return StorageFull("No room is left in the object store")
+    if status:
+        return StorageUnavailable(f"The object store answered {status} {code}".rstrip())
+    return StorageUnavailable(f"The object store does not answer: {type(error).__name__}")
+
+
+def _answer_in(error: Exception) -> tuple[int, str]:
+    """HTTP status and S3's code that the SDK's exception tells of; 0 without an answer."""
     if isinstance(error, S3Error):
-        if error.code in _NOT_THERE:
-            return UnknownResource(f"There is no object {key}")
-        if error.code in _FULL:
-            return StorageFull("No room is left in the object store")
-        return StorageUnavailable(f"The object store refused: {error.code}")
-    if isinstance(error, InvalidResponseError) and error._code == _INSUFFICIENT_STORAGE:
-        return StorageFull("No room is left in the object store")
-    if isinstance(error, ServerError) and error.status_code == _INSUFFICIENT_STORAGE:
-        return StorageFull("No room is left in the object store")
-    return StorageUnavailable(f"The object store does not answer: {kind}")
+        return int(error.response.status), error.code or ""
+    if isinstance(error, InvalidResponseError):
+        # What the SDK does not take for XML, such as rclone's text/xml, may well be S3's.
+        code = _CODE.search(error._body or "")
+        return int(error._code), code[1] if code else ""
+    return (int(error.status_code), "") if isinstance(error, ServerError) else (0, "")

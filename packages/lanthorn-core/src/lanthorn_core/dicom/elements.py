@@ -68,7 +68,7 @@ def read_element_header(data: Buffer, pos: int, end: int, encoding: Encoding) ->
 
 
 def _unknown_vr(tag: int, vr: bytes, pos: int) -> tuple[str, bool]:
-    if tag >> 16 == 0xFFFE or vr == b"\0\0":
+    if tag >> 16 == 0xFFFE or not (vr.isascii() and min(vr) >= 0x20):
         raise InvalidDataset(f"unexpected ({format_tag(tag)}) at byte {pos}")
     # VRs to come will have long lengths (PS3.5 Section 7.1.2); anything but capital letters is a
     # slip of the writer, which DCMTK takes for a short one.

@@ -106,7 +106,9 @@ def detect_encoding(data: bytes | bytearray | memoryview | mmap) -> Encoding | N
     # Data sets begin with a low group: the byte order in which it is low is the right one.
     if big_group < little_group:
         return EXPLICIT_BIG if big_vr_code in EXPLICIT_BIG.vrs else None
-    return EXPLICIT_LITTLE if vr_code in EXPLICIT_LITTLE.vrs else IMPLICIT_LITTLE
+    if vr_code in EXPLICIT_LITTLE.vrs:
+        return EXPLICIT_LITTLE
+    return IMPLICIT_LITTLE if little_group else None
 
 
 def detect_transfer_syntax(data: bytes | bytearray | memoryview | mmap) -> str | None:

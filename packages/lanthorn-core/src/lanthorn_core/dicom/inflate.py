@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 _FIRST_STEP: Final = 64 * 1024
 _LARGEST_STEP: Final = 4 * 1024 * 1024
 _INPUT_STEP: Final = 256 * 1024
-MAX_HELD_BYTES: Final = 256 * 1024 * 1024
-"""What may be held in memory: a header, or encapsulated pixels, which deflated files have not."""
+MAX_HELD_BYTES: Final = 64 * 1024 * 1024
+"""What may be held in memory of a data set whose pixels are not wanted."""
 
 
 class InflatedDataset:
@@ -31,15 +31,24 @@ class InflatedDataset:
         The deflated data set.
     limit_bytes : int
         How much may come out of it, all in all.
+    held_limit_bytes : int
+        How much of that may be in memory at a time.
     """
 
-    def __init__(self, data: bytes | bytearray | memoryview | mmap, limit_bytes: int) -> None:
+    def __init__(
+        self,
+        data: bytes | bytearray | memoryview | mmap,
+        *,
+        limit_bytes: int,
+        held_limit_bytes: int = MAX_HELD_BYTES,
+    ) -> None:
         self.held = b""
         """Inflated bytes, from the last `skip_to` on."""
         self._data = data
         self._read = 0
         self._made = 0
         self._limit_bytes = limit_bytes
+        self._held_limit_bytes = held_limit_bytes
         self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
         self._step = _FIRST_STEP
 
@@ -56,11 +65,13 @@ class InflatedDataset:
         InvalidDataset
             The stream is broken, ends too early, or grows beyond what may be held.
         """
-        if len(self.held) + self._step > MAX_HELD_BYTES:
+        room = self._held_limit_bytes - len(self.held)
+        self.held += self._inflate(min(self._step, room + 1))
+        if len(self.held) > self._held_limit_bytes:
             raise InvalidDataset(
-                f"a deflated data set holds more than {MAX_HELD_BYTES} bytes beside its pixels"
+                f"a deflated data set has more than {self._held_limit_bytes} bytes "
+                "beside its native pixels"
             )
-        self.held += self._inflate(self._step)
         self._step = max(self._step, len(self.held))
 
     def inflate_all(self) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, NamedTuple
 from pydicom import DataElement, Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
 
 from lanthorn_core.dicom.charset import TextDecoder, decoder_for
 from lanthorn_core.dicom.tags import US_OR_SS, format_tag, tag_name, vr_of_tag
@@ -209,7 +210,8 @@ def _items(dataset: Dataset, tag: int) -> Iterable[Dataset] | None:
         raise
     except Exception:  # pydicom raises what its parts raise
         return None
-    return () if items is None else items
+    # A private sequence that only DCMTK's dictionary knows is bytes for pydicom.
+    return items if isinstance(items, Sequence) else None
 
 
 def _text_of_element(

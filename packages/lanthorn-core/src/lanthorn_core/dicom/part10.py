@@ -13,22 +13,18 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Final
 
-from pydicom import DataElement, Dataset
-from pydicom.charset import convert_encodings, default_encoding
-from pydicom.dataelem import RawDataElement
+from pydicom import Dataset
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.filereader import data_element_generator
-from pydicom.tag import BaseTag
 
 from lanthorn_core.dicom.elements import Buffer
 from lanthorn_core.dicom.encodings import (
     EXPLICIT_LITTLE,
     IMPLICIT_VR_LITTLE_ENDIAN,
-    Encoding,
     detect_transfer_syntax,
-    is_deflated,
 )
 from lanthorn_core.dicom.inflate import InflatedDataset
+from lanthorn_core.dicom.reading import make_dataset, raw_elements
 from lanthorn_core.dicom.scan import MAX_INFLATED_BYTES, Header, RawElement, scan_dataset
 from lanthorn_core.errors import InvalidDataset
 
@@ -47,7 +43,6 @@ _IMPLEMENTATION_VERSION_NAME: Final = 0x0002_0013
 _SOURCE_AE_TITLE: Final = 0x0002_0016
 _SENDING_AE_TITLE: Final = 0x0002_0017
 _RECEIVING_AE_TITLE: Final = 0x0002_0018
-_SPECIFIC_CHARACTER_SET: Final = 0x0008_0005
 _SOP_CLASS_UID: Final = 0x0008_0016
 _SOP_INSTANCE_UID: Final = 0x0008_0018
 
@@ -220,56 +215,41 @@ def read_dataset(data: Buffer, *, until_pixels: bool = True) -> FileDataset:
         As `scan_file` does, or pydicom cannot read what is there.
     """
     meta, header = scan_file(data)
-    offset, uid = meta.dataset_offset, meta.transfer_syntax_uid
-    if until_pixels:
-        encoded = header.encoded
-    elif is_deflated(uid):
-        with memoryview(data) as view, view[offset:] as deflated:
-            inflated = InflatedDataset(deflated, MAX_INFLATED_BYTES)
-            inflated.inflate_all()
-        encoded = inflated.held
-    else:
-        encoded = bytes(data[offset:])
-    start = _PREAMBLE + len(_MAGIC)
-    group_2 = read_elements(bytes(data[start:offset]), EXPLICIT_LITTLE)
-    dataset = read_elements(encoded, header.encoding)
+    encoding = header.encoding
+    elements = raw_elements(header.encoded, header.elements, encoding)
+    if not until_pixels and header.has_pixel_data:
+        rest = _from_pixels_on(data, meta, header)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                for element in data_element_generator(
+                    BytesIO(rest), encoding.implicit, encoding.little_endian
+                ):
+                    elements.setdefault(element.tag, element)
+        except Exception as exc:
+            # pydicom raises what its parts raise: EOFError, ValueError, NotImplementedError, ...
+            raise InvalidDataset(f"pydicom cannot read the data set: {exc}") from exc
+    group_2, _ = _scan_group_2(data)
+    beginning = bytes(data[: meta.dataset_offset])
     return FileDataset(
         BytesIO(),
-        dataset,
-        preamble=bytes(data[:_PREAMBLE]),
-        file_meta=FileMetaDataset(group_2),
-        is_implicit_VR=header.encoding.implicit,
-        is_little_endian=header.encoding.little_endian,
+        make_dataset(elements, encoding),
+        preamble=beginning[:_PREAMBLE],
+        file_meta=FileMetaDataset(Dataset(raw_elements(beginning, group_2, EXPLICIT_LITTLE))),
+        is_implicit_VR=encoding.implicit,
+        is_little_endian=encoding.little_endian,
     )
 
 
-def read_elements(encoded: bytes, encoding: Encoding) -> Dataset:
-    """Read a bare data set, of which the structure was scanned before.
-
-    Of an element that occurs twice the first one counts, as in the scanner and in DCMTK.
-
-    Raises
-    ------
-    InvalidDataset
-        pydicom cannot read it.
-    """
-    elements: dict[BaseTag, RawDataElement | DataElement] = {}
-    implicit, little_endian = encoding.implicit, encoding.little_endian
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            for element in data_element_generator(BytesIO(encoded), implicit, little_endian):
-                elements.setdefault(element.tag, element)
-            dataset = Dataset(elements)
-            terms = dataset.get(_SPECIFIC_CHARACTER_SET)
-            charset = convert_encodings(terms.value) if terms else default_encoding
-    except RecursionError:
-        raise InvalidDataset("sequences are nested too deep") from None
-    except Exception as exc:
-        # pydicom raises what its parts raise: EOFError, ValueError, NotImplementedError, ...
-        raise InvalidDataset(f"pydicom cannot read the data set: {exc}") from exc
-    dataset.set_original_encoding(implicit, little_endian, charset)
-    return dataset
+def _from_pixels_on(data: Buffer, meta: FileMeta, header: Header) -> bytes:
+    if header.pixel_data_offset is not None:
+        return bytes(data[header.pixel_data_offset :])
+    with memoryview(data) as view, view[meta.dataset_offset :] as deflated:
+        inflated = InflatedDataset(
+            deflated, limit_bytes=MAX_INFLATED_BYTES, held_limit_bytes=MAX_INFLATED_BYTES
+        )
+        inflated.inflate_all()
+    return inflated.held[len(header.encoded) :]
 
 
 def _meta_element(tag: int, vr: bytes, text: str) -> bytes:

@@ -163,7 +163,7 @@ def effective_encoding(data: Buffer, transfer_syntax_uid: str) -> Encoding:
 
 
 def _scan_deflated(data: Buffer, transfer_syntax_uid: str, max_inflated_bytes: int) -> Header:
-    source = InflatedDataset(data, max_inflated_bytes)
+    source = InflatedDataset(data, limit_bytes=max_inflated_bytes)
     while True:
         elements: dict[int, RawElement] = {}
         end = len(source.held)

@@ -17,7 +17,7 @@ from lanthorn_core.dicom.charset import TextDecoder, decoder_for
 from lanthorn_core.dicom.identifiers import Identity
 from lanthorn_core.dicom.maintags import MAIN_TAGS, MainTag
 from lanthorn_core.dicom.orthancjson import to_orthanc_json
-from lanthorn_core.dicom.part10 import read_elements
+from lanthorn_core.dicom.reading import dataset_of_header
 from lanthorn_core.dicom.scan import Header, RawElement
 from lanthorn_core.dicom.tags import US_OR_SS, format_tag, tag_name, vr_of_tag
 from lanthorn_core.dicom.values import MAX_TEXT_BYTES, TEXT_VRS, resolve_us_or_ss, text_of_value
@@ -204,13 +204,7 @@ def _is_sequence(tag: int, element: RawElement) -> bool:
 
 def _sequence(header: Header, tag: int, default_encoding: str) -> dict[str, Any]:
     """Render one top-level sequence, and read no more than it."""
-    _, start, length = header.elements[tag]
-    header_length = 8 if header.encoding.implicit else 12
-    charset = header.elements.get(_SPECIFIC_CHARACTER_SET)
-    parts = [] if charset is None else [(charset.start - 8, charset.start + charset.length)]
-    parts.append((start - header_length, start + length))
-    encoded = b"".join(header.encoded[begin:end] for begin, end in parts)
-    dataset = read_elements(encoded, header.encoding)
+    dataset = dataset_of_header(header, only=(tag,))
     answer = to_orthanc_json(dataset, style="full", default_encoding=default_encoding)
     rendered: dict[str, Any] = answer[format_tag(tag)]
     return rendered

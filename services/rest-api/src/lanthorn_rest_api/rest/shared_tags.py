@@ -18,6 +18,7 @@ from lanthorn_core.usecases.instance_header import read_header, select_elements
 from lanthorn_rest_api.answers import json_answer
 from lanthorn_rest_api.barrier import current_index
 from lanthorn_rest_api.dicom_modules import MODULE_TAGS
+from lanthorn_rest_api.instance_datasets import mark_pixels, read_instance
 from lanthorn_rest_api.levels import PLURALS
 from lanthorn_rest_api.parameters import Parameters, TagFormat, ignored_lengths, tag_format
 from lanthorn_rest_api.resources_json import shown_element
@@ -120,9 +121,9 @@ async def _all_tags(
     """Read the tags of all instances, some files at a time."""
 
     async def tags_of(instance: StoredInstance) -> dict[str, Any]:
-        dataset = await read_header(services.objects, instance)
+        parsed = await read_instance(services, instance)
         return to_orthanc_json(
-            dataset,
+            mark_pixels(parsed),
             style=style,
             default_encoding=services.settings.default_encoding,
             ignore_length=ignore_length,

@@ -25,7 +25,7 @@ export function Header({ here }) {
           <img src="images/lantern.svg" width="30" height="30" alt="" />
           <span class="brand-name">Lanthorn</span>
         </a>
-        <span class="brand-server">${serverLine(value.system)}</span>
+        <span class="brand-server">${value.system?.Name ?? ''}<span class="brand-detail">${aeLine(value.system)}</span></span>
         <nav class="pages" aria-label="Pages">
           ${shown.map(([page, label, owns]) => html`
             <a key=${page} href=${`#/${page}`} aria-current=${owns.includes(here) ? 'page' : null}>
@@ -45,10 +45,7 @@ export function Header({ here }) {
 }
 
 /** @param {any} system answer of /system */
-function serverLine(system) {
-  if (!system) return '';
-  return [system.Name, system.DicomAet && `AE title ${system.DicomAet}, port ${system.DicomPort}`].filter(Boolean).join(' · ');
-}
+const aeLine = (system) => (system?.DicomAet ? `AE title ${system.DicomAet}, port ${system.DicomPort}` : '');
 
 /** The target is focused by hand: its hash would be taken for a page. @param {Event} event */
 function skipToMain(event) {

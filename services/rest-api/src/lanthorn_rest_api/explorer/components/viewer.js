@@ -1,5 +1,5 @@
 /**
- * The picture of an instance. Dragging changes the window (right: wider, down: higher centre),
+ * The picture of an instance. Dragging changes the window (right: wider, down: higher center),
  * the wheel and the arrow keys step through frames, then through the series.
  */
 import { renderedAddress } from '../api.js';
@@ -69,7 +69,7 @@ export function Viewer({ instance, facts, voi, onVoi, label, onStep }) {
         `}
         <p class="screen-note" aria-hidden="true">${facts.columns} × ${facts.rows}</p>
         <p class="screen-note screen-note-right" aria-hidden="true">
-          ${facts.grey ? windowText(voi ?? facts.initial) : 'Colour'}
+          ${facts.grey ? windowText(voi ?? facts.initial) : 'Color'}
         </p>
       </div>
       <div class="controls">

@@ -1,4 +1,4 @@
-/** Window centre and width: sliders, exact numbers, customary windows for CT; frames. */
+/** Window center and width: sliders, exact numbers, customary windows for CT; frames. */
 import { html, useId } from '../html.js';
 import { CT_PRESETS } from '../window-range.js';
 import { Icon } from './icons.js';
@@ -18,7 +18,7 @@ export function WindowControls({ facts, voi, onChange }) {
   return html`
     <fieldset class="controls-group">
       <legend class="only-read">Window</legend>
-      <${Slider} label="Centre" value=${center} min=${Math.min(facts.low, center)} max=${Math.max(facts.high, center)} step=${step}
+      <${Slider} label="Center" value=${center} min=${Math.min(facts.low, center)} max=${Math.max(facts.high, center)} step=${step}
         onChange=${(/** @type {number} */ value) => onChange({ center: value, width })} />
       <${Slider} label="Width" value=${width} min=${Math.min(1, width)} max=${Math.max(span, width)} step=${step}
         onChange=${(/** @type {number} */ value) => onChange({ center, width: Math.max(1, value) })} />

@@ -1,0 +1,96 @@
+"""Writing files past the page cache: half the CPU of a buffered write, and no flood of dirty pages.
+
+The bytes go through one page-aligned buffer per thread, reused for every object, as O_DIRECT asks.
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from lanthorn_core.ports.object_store import Buffer
+
+WORTH_IT_BYTES: Final = 64 << 10
+"""Below this size a buffered write costs less."""
+
+_STAGING_BYTES: Final = 1 << 20
+_ALIGNMENT: Final = 4096
+_PRIVATE: Final = 0o600
+
+
+class DirectWriter:
+    """Writes new files with O_DIRECT, until the file system says that it has no such thing."""
+
+    def __init__(self) -> None:
+        self._supported = True
+        self._local = threading.local()
+
+    def write(self, path: Path, buffers: Sequence[Buffer], size_bytes: int) -> bool:
+        """Write a new file and wait until its bytes are durable.
+
+        Returns
+        -------
+        bool
+            False when the file system does not take direct writes: nothing was written, the file
+            may exist, and the caller writes it the usual way.
+        """
+        if not self._supported:
+            return False
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_DIRECT
+        try:
+            descriptor = os.open(path, flags, _PRIVATE)
+        except OSError as error:
+            return self._give_up(error)
+        try:
+            for block in self._blocks(buffers):
+                _write_block(descriptor, block)
+            os.ftruncate(descriptor, size_bytes)
+            os.fdatasync(descriptor)
+        except OSError as error:
+            return self._give_up(error)
+        finally:
+            os.close(descriptor)
+        return True
+
+    def _give_up(self, error: OSError) -> bool:
+        if error.errno not in {errno.EINVAL, errno.EOPNOTSUPP}:
+            raise error
+        self._supported = False
+        return False
+
+    def _blocks(self, buffers: Sequence[Buffer]) -> Iterator[memoryview]:
+        """Gather the buffers into aligned blocks; the last one is filled up with what was there."""
+        staging = self._staging()
+        filled = 0
+        for buffer in buffers:
+            rest = memoryview(buffer).cast("B")
+            while rest:
+                part = rest[: _STAGING_BYTES - filled]
+                staging[filled : filled + len(part)] = part
+                filled += len(part)
+                rest = rest[len(part) :]
+                if filled == _STAGING_BYTES:
+                    yield staging
+                    filled = 0
+        if filled:
+            yield staging[: -(-filled // _ALIGNMENT) * _ALIGNMENT]
+
+    def _staging(self) -> memoryview:
+        staging: memoryview | None = getattr(self._local, "staging", None)
+        if staging is None:
+            staging = self._local.staging = memoryview(mmap.mmap(-1, _STAGING_BYTES))
+        return staging
+
+
+def _write_block(descriptor: int, block: memoryview) -> None:
+    while block:
+        written = os.write(descriptor, block)
+        if written % _ALIGNMENT:
+            # Only a full disk ends a direct write in the middle of a page.
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        block = block[written:]

@@ -1,0 +1,287 @@
+"""The gateway as processes: one shared listening socket, bounded memory, an orderly end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fixtures.gateway import (
+    A_ABORT,
+    RELEASE_REQUEST,
+    RunningGateway,
+    command_pdu,
+    dataset_pdu,
+    implicit_dataset,
+    read_pdu,
+    read_status,
+    store_command,
+)
+
+MEBIBYTE = 1 << 20
+OBJECT_BYTES = int(os.environ.get("LANTHORN_TEST_LARGE_OBJECT_MIB", "200")) * MEBIBYTE
+SENDERS = 8
+MEMORY_LIMIT_BYTES = 600 * MEBIBYTE
+
+
+@dataclass
+class GatewayProcesses(RunningGateway):
+    """Gateways that share one listening socket, with the addresses of their health."""
+
+    processes: list[subprocess.Popen[bytes]]
+    health: list[str]
+
+    @property
+    def memory_bytes(self) -> int:
+        """Memory of all processes, shared pages counted once (PSS, proc(5))."""
+        total = 0
+        for process in self.processes:
+            rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
+            (line,) = (line for line in rollup.splitlines() if line.startswith("Pss:"))
+            total += int(line.split()[1]) * 1024
+        return total
+
+    def terminate(self) -> list[int]:
+        """Send SIGTERM to all and return their exit statuses."""
+        for process in self.processes:
+            process.send_signal(signal.SIGTERM)
+        return [process.wait(12) for process in self.processes]
+
+
+RunProcesses = Callable[..., AbstractContextManager[GatewayProcesses]]
+
+
+def answers(url: str) -> int:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+    except OSError:
+        return 0
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def gateway_processes(tmp_path: Path, nats_url: str) -> RunProcesses:
+    """Start gateways: ``with gateway_processes(2) as gateways``."""
+
+    @contextlib.contextmanager
+    def run(count: int, *, file_limit_bytes: int = 0, **options: Any) -> Iterator[GatewayProcesses]:
+        configuration = tmp_path / "lanthorn.json"
+        configuration.write_text(json.dumps(options))
+
+        def limit_files() -> None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit_bytes, file_limit_bytes))
+
+        with socket.create_server(("127.0.0.1", 0), backlog=256) as listening:
+            processes, health = [], []
+            for _ in range(count):
+                port = free_port()
+                health.append(f"http://127.0.0.1:{port}")
+                processes.append(
+                    subprocess.Popen(
+                        [sys.executable, "-m", "lanthorn_dimse_gateway"],
+                        env={
+                            **os.environ,
+                            "LANTHORN_CONFIG": str(configuration),
+                            "LANTHORN_DATA_DIR": str(tmp_path),
+                            "NATS_URL": nats_url,
+                            "LANTHORN_LISTEN": f"127.0.0.1:{port}",
+                            "LANTHORN_DICOM_FD": str(listening.fileno()),
+                        },
+                        pass_fds=[listening.fileno()],
+                        preexec_fn=limit_files if file_limit_bytes else None,
+                        stdout=(tmp_path / f"gateway-{port}.log").open("wb"),
+                    )
+                )
+            gateways = GatewayProcesses(
+                listening.getsockname()[1],
+                tmp_path,
+                server=None,  # type: ignore[arg-type]  # in another process
+                stop=lambda: None,
+                processes=processes,
+                health=health,
+            )
+            try:
+                for url in health:
+                    give_up_at = time.monotonic() + 30
+                    while answers(f"{url}/readyz") != 200:
+                        assert time.monotonic() < give_up_at, "a gateway is not ready"
+                        time.sleep(0.05)
+                yield gateways
+            finally:
+                for process in processes:
+                    process.kill()
+                    process.wait()
+
+    return run
+
+
+def log_events(folder: Path) -> list[dict[str, Any]]:
+    return [
+        json.loads(line)
+        for path in folder.glob("gateway-*.log")
+        for line in path.read_text().splitlines()
+    ]
+
+
+def stream_object(gateways: GatewayProcesses, number: int, size_bytes: int) -> int:
+    """Send one object in PDUs of 128 KiB without ever holding it; its status."""
+    uid = f"1.2.3.{number}"
+    beginning = implicit_dataset(uid, pixel_bytes=2)[:-2]
+    pixels = size_bytes - len(beginning)
+    beginning = beginning[:-4] + pixels.to_bytes(4, "little")
+    piece = bytes(131_066)
+    with gateways.connected() as connection:
+        connection.settimeout(60)
+        connection.sendall(command_pdu(store_command(uid)) + dataset_pdu(beginning, last=False))
+        whole = dataset_pdu(piece, last=False)
+        for _ in range(pixels // len(piece)):
+            connection.sendall(whole)
+        connection.sendall(dataset_pdu(piece[: pixels % len(piece)], last=True))
+        status = read_status(connection)
+        connection.sendall(RELEASE_REQUEST)
+        read_pdu(connection)
+        return status
+
+
+def test_large_objects_side_by_side_stay_within_bounds(gateway_processes: RunProcesses) -> None:
+    processes = min(4, os.cpu_count() or 1)
+    with gateway_processes(processes) as gateways:
+        at_rest = gateways.memory_bytes
+        highest = at_rest
+        with ThreadPoolExecutor(SENDERS) as senders:
+            sent = [
+                senders.submit(stream_object, gateways, number, OBJECT_BYTES)
+                for number in range(1, SENDERS + 1)
+            ]
+            while not all(future.done() for future in sent):
+                highest = max(highest, gateways.memory_bytes)
+                time.sleep(0.05)
+        assert [future.result() for future in sent] == [0] * SENDERS
+        assert [path.stat().st_size > OBJECT_BYTES for path in gateways.stored_files] == [
+            True
+        ] * SENDERS
+        assert gateways.spool_files == []
+        print(f"{at_rest >> 20} MiB at rest, {highest >> 20} MiB at most")  # noqa: T201
+        assert highest < MEMORY_LIMIT_BYTES
+        for path in gateways.stored_files:
+            path.unlink()
+
+
+def test_a_full_disk_is_out_of_resources(gateway_processes: RunProcesses) -> None:
+    with gateway_processes(1, file_limit_bytes=2 * MEBIBYTE) as gateways:
+        assert stream_object(gateways, 1, 3 * MEBIBYTE) == 0xA700
+        assert gateways.spool_files == []
+        assert gateways.stored_files == []
+        assert stream_object(gateways, 2, MEBIBYTE // 2) == 0, "there is room for smaller ones"
+
+
+def test_processes_that_share_a_socket_serve_every_connection(
+    gateway_processes: RunProcesses,
+) -> None:
+    with gateway_processes(3) as gateways:
+        with ThreadPoolExecutor(12) as senders:
+            statuses = list(
+                senders.map(
+                    lambda number: gateways.send(
+                        implicit_dataset(f"1.2.{number}"), sop_instance_uid=f"1.2.{number}"
+                    ),
+                    range(1, 121),
+                )
+            )
+        assert statuses == [0] * 120
+        assert len(gateways.stored_files) == 120
+        first, *others = gateways.processes
+        first.send_signal(signal.SIGTERM)
+        assert first.wait(12) == 0
+        assert all(gateways.send(implicit_dataset()) == 0 for _ in range(20)), "the others go on"
+        assert all(process.poll() is None for process in others)
+
+
+def test_sigterm_finishes_the_request_in_hand_and_exits_with_success(
+    gateway_processes: RunProcesses,
+) -> None:
+    dataset = implicit_dataset(pixel_bytes=2 * MEBIBYTE)
+    with (
+        gateway_processes(1) as gateways,
+        gateways.connected() as idle,
+        gateways.connected() as busy,
+    ):
+        busy.sendall(command_pdu(store_command("1.2.3.4")))
+        busy.sendall(dataset_pdu(dataset[:100_000], last=False))
+        time.sleep(0.3)
+        statuses: list[int] = []
+        ending = threading.Thread(target=lambda: statuses.extend(gateways.terminate()))
+        ending.start()
+        assert read_pdu(idle)[0] == A_ABORT
+        busy.sendall(dataset_pdu(dataset[100_000:1_000_000], last=False))
+        busy.sendall(dataset_pdu(dataset[1_000_000:2_000_000], last=False))
+        busy.sendall(dataset_pdu(dataset[2_000_000:]))
+        assert read_status(busy) == 0
+        assert read_pdu(busy)[0] == A_ABORT
+        ending.join()
+        assert statuses == [0]
+        assert len(gateways.stored_files) == 1
+        assert answers(f"{gateways.health[0]}/livez") == 0
+
+
+def test_sigterm_in_mid_transfer_ends_within_ten_seconds(gateway_processes: RunProcesses) -> None:
+    with gateway_processes(1) as gateways, gateways.connected() as busy:
+        busy.sendall(command_pdu(store_command("1.2.3.4")))
+        for _ in range(30):
+            busy.sendall(dataset_pdu(bytes(100_000), last=False))
+        started = time.monotonic()
+        assert gateways.terminate() == [0]
+        assert time.monotonic() - started < 10
+        assert gateways.spool_files == []
+        assert gateways.stored_files == []
+
+
+def test_health_metrics_and_logs_tell_what_happened(
+    gateway_processes: RunProcesses, tmp_path: Path
+) -> None:
+    with gateway_processes(1) as gateways:
+        assert gateways.send(implicit_dataset()) == 0
+        assert gateways.send(implicit_dataset()[:-3]) == 0xC000
+        (health,) = gateways.health
+        assert answers(f"{health}/livez") == 200
+        assert answers(f"{health}/readyz") == 200
+        with urllib.request.urlopen(f"{health}/metrics", timeout=5) as response:
+            metrics = response.read().decode()
+        assert 'lanthorn_dimse_store_requests_total{status="0000"} 1.0' in metrics
+        assert 'lanthorn_dimse_store_requests_total{status="C000"} 1.0' in metrics
+        assert 'lanthorn_dimse_associations_total{outcome="accepted"} 2.0' in metrics
+        assert gateways.terminate() == [0]
+    events = log_events(tmp_path)
+    names = [event["event"] for event in events]
+    assert names.count("c_store_answered") == 1
+    assert names.count("c_store_refused") == 1
+    stored = next(event for event in events if event["event"] == "c_store_answered")
+    accepted = next(event for event in events if event["event"] == "association_accepted")
+    assert stored["association_id"] == accepted["association_id"]
+    assert not any("PID1" in json.dumps(event) for event in events), "no patient in the log"

@@ -1,0 +1,176 @@
+"""The renderer as a process of its own, asked by the client that the other services use."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import httpx2
+import numpy as np
+import psutil
+import pydicom
+import pytest
+from lanthorn_core.adapters.objects_fs import FilesystemObjectStore
+from lanthorn_core.adapters.renderer_http import HttpRenderer
+from lanthorn_core.errors import (
+    DecodeFailed,
+    InvalidParameter,
+    NotRenderable,
+    RendererUnavailable,
+    UnknownResource,
+)
+from lanthorn_core.ports.renderer import RenderRequest
+from PIL import Image
+
+from tests.fixtures.dicom_files import ct_file
+
+DATA = Path(__file__).parents[1] / "data" / "pydicom"
+SAMPLES = ("CT_small.dcm", "JPEG2000.dcm", "emri_small_jpeg_ls_lossless.dcm", "rtplan.dcm")
+START_S = 20.0
+
+
+@dataclass
+class RunningRenderer:
+    """A started process, its address, and a client of it."""
+
+    url: str
+    process: asyncio.subprocess.Process
+    client: HttpRenderer
+
+
+@pytest.fixture
+async def renderer(tmp_path: Path) -> AsyncIterator[RunningRenderer]:
+    async with FilesystemObjectStore(tmp_path / "objects") as objects:
+        for name in SAMPLES:
+            await objects.put(f"t/{name}", [(DATA / name).read_bytes()])
+        await objects.put("t/short.dcm", [ct_file(PixelData=bytes(10))])
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = {
+        "LANTHORN_DATA_DIR": str(tmp_path),
+        "LANTHORN_LISTEN": f"127.0.0.1:{port}",
+        "PATH": os.environ["PATH"],
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "lanthorn_renderer",
+        env=environment,
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    url = f"http://127.0.0.1:{port}"
+    async with HttpRenderer(url) as client:
+        async with asyncio.timeout(START_S):
+            while not await answers(client):
+                await asyncio.sleep(0.05)
+        yield RunningRenderer(url, process, client)
+    if process.returncode is None:
+        process.kill()
+    await process.wait()
+
+
+async def answers(client: HttpRenderer) -> bool:
+    try:
+        await client.check()
+    except RendererUnavailable:
+        return False
+    return True
+
+
+async def test_a_preview_comes_as_png(renderer: RunningRenderer) -> None:
+    image = await renderer.client.render(RenderRequest(object_key="t/CT_small.dcm"))
+    assert image.media_type == "image/png"
+    with Image.open(BytesIO(image.body)) as read:
+        assert (read.size, read.getextrema()) == ((128, 128), (0, 255))
+
+
+async def test_every_field_of_a_request_arrives(renderer: RunningRenderer) -> None:
+    request = RenderRequest(
+        object_key="t/emri_small_jpeg_ls_lossless.dcm", frame_index=7, mode="rendered",
+        image_format="jpeg", window_center=100.5, window_width=200.25, width=32, height=99,
+        smooth=True, quality=40,
+    )  # fmt: skip
+    image = await renderer.client.render(request)
+    assert image.media_type == "image/jpeg"
+    with Image.open(BytesIO(image.body)) as read:
+        assert read.size == (32, 32)
+
+
+async def test_raw_frames_are_the_stored_bytes(renderer: RunningRenderer) -> None:
+    native = await renderer.client.render(RenderRequest(object_key="t/CT_small.dcm", mode="raw"))
+    dataset = pydicom.dcmread(DATA / "CT_small.dcm")
+    assert native.media_type == "application/octet-stream"
+    assert native.body == dataset.PixelData[: 128 * 128 * 2]
+    jpeg = await renderer.client.render(RenderRequest(object_key="t/JPEG2000.dcm", mode="raw"))
+    assert jpeg.media_type == "image/jp2"
+
+
+async def test_sixteen_bits_are_kept(renderer: RunningRenderer) -> None:
+    request = RenderRequest(object_key="t/CT_small.dcm", mode="image-int16")
+    with Image.open(BytesIO((await renderer.client.render(request)).body)) as read:
+        expected = pydicom.dcmread(DATA / "CT_small.dcm").pixel_array
+        assert np.array_equal(np.asarray(read).astype(np.int16), expected)
+
+
+@pytest.mark.parametrize(
+    ("request_", "error"),
+    [
+        (RenderRequest(object_key="t/absent.dcm"), UnknownResource),
+        (RenderRequest(object_key="t/rtplan.dcm"), NotRenderable),
+        (RenderRequest(object_key="t/CT_small.dcm", frame_index=1), NotRenderable),
+        (RenderRequest(object_key="t/CT_small.dcm", frame_index=1, mode="raw"), InvalidParameter),
+        (RenderRequest(object_key="t/CT_small.dcm", quality=101), InvalidParameter),
+        (RenderRequest(object_key="t/CT_small.dcm", window_width=float("nan")), InvalidParameter),
+        (RenderRequest(object_key="t/short.dcm"), DecodeFailed),
+    ],
+)
+async def test_failures_keep_their_class(
+    renderer: RunningRenderer, request_: RenderRequest, error: type[Exception]
+) -> None:
+    with pytest.raises(error) as caught:
+        await renderer.client.render(request_)
+    assert type(caught.value) is error
+    assert str(caught.value)
+
+
+async def test_the_frames_are_counted(renderer: RunningRenderer) -> None:
+    async with httpx2.AsyncClient(base_url=renderer.url) as client:
+        key = {"object_key": "t/emri_small_jpeg_ls_lossless.dcm"}
+        counted = await client.get("/v1/frames", params=key)
+        assert counted.json() == {"number_of_frames": 10}
+        unknown = await client.get("/v1/frames", params={"object_key": "t/absent.dcm"})
+        assert unknown.status_code == 404
+        assert unknown.headers["content-type"] == "application/problem+json"
+        assert unknown.json()["type"] == "/problems/unknown-resource"
+        metrics = await client.get("/metrics")
+        assert "lanthorn_renderer_frame_seconds" in metrics.text
+
+
+async def test_it_ends_cleanly_when_told_to(renderer: RunningRenderer) -> None:
+    await renderer.client.render(RenderRequest(object_key="t/CT_small.dcm"))
+    renderer.process.send_signal(signal.SIGTERM)
+    assert await asyncio.wait_for(renderer.process.wait(), 10) == 0
+
+
+async def test_no_decoder_outlives_a_killed_service(renderer: RunningRenderer) -> None:
+    await renderer.client.render(RenderRequest(object_key="t/CT_small.dcm"))
+    children = psutil.Process(renderer.process.pid).children(recursive=True)
+    assert children
+    renderer.process.kill()
+    await renderer.process.wait()
+    _, alive = await asyncio.to_thread(psutil.wait_procs, children, timeout=10)
+    assert not alive
+
+
+async def test_a_renderer_that_is_gone_is_unavailable(renderer: RunningRenderer) -> None:
+    renderer.process.kill()
+    await renderer.process.wait()
+    with pytest.raises(RendererUnavailable):
+        await renderer.client.render(RenderRequest(object_key="t/CT_small.dcm"))
