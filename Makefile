@@ -13,7 +13,7 @@ PYTEST := $(BIN)/python -m pytest
 ARGS ?=
 
 .PHONY: help setup setup-dev run test test-minio test-conformance test-ui test-crash bench lint \
-	fmt types imports lock check clean check-python
+	fmt types imports lock docs check clean check-python
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -58,6 +58,10 @@ imports: $(VENV)/.installed-dev ## what may import what
 fmt: $(VENV)/.installed-dev ## format and mend what can be mended
 	$(BIN)/ruff format packages services tests
 	$(BIN)/ruff check --fix packages services tests
+
+docs: $(VENV)/.installed-dev ## renew docs/reference from the code
+	$(BIN)/python -m lanthorn_core.runtime.errors_reference > docs/reference/errors.md
+	$(BIN)/python -m lanthorn_core.runtime.settings_reference > docs/reference/settings.md
 
 check: lint test ## what must pass before a commit
 

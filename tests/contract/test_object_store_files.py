@@ -15,18 +15,30 @@ import pytest
 from lanthorn_core.adapters import directory_sync
 from lanthorn_core.adapters.directory_sync import DirectorySync
 from lanthorn_core.adapters.objects_fs import LEFTOVER_AGE_S, FilesystemObjectStore
-from lanthorn_core.errors import StorageFull, StorageUnavailable, UnknownResource
+from lanthorn_core.errors import StorageFull, StorageUnavailable
 
 KEY = "instances/v1/2026/11/21/08/0193-a.dcm"
 
 
+def entries(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir())
+
+
 @pytest.fixture
-def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """Mount a small file system with the options of the parameter; needs the right to mount."""
-    folder = tmp_path / "small"
+def disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """Mount the file system that the parameter describes; needs the right to mount."""
+    folder = tmp_path / "disk"
     folder.mkdir()
+    kind, _, options = request.param.partition(":")
+    source = "lanthorn-test"
+    if kind == "ext4":
+        image = tmp_path / "image"
+        with image.open("wb") as file:
+            file.truncate(4 << 20)
+        subprocess.run(["mkfs.ext4", "-q", "-O", "^has_journal", str(image)], check=True)
+        source, options = str(image), "loop"
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", request.param, "lanthorn-test", str(folder)],
+        ["mount", "-t", kind, *(["-o", options] if options else []), source, str(folder)],
         check=False,
         capture_output=True,
         text=True,
@@ -37,29 +49,63 @@ def small_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-@pytest.mark.parametrize("small_disk", ["size=1m"], indirect=True)
-async def test_a_full_disk_leaves_nothing_behind_and_the_store_usable(small_disk: Path) -> None:
-    async with FilesystemObjectStore(small_disk / "objects") as store:
-        await store.put("first.dcm", [bytes(600_000)])
-        with pytest.raises(StorageFull):
-            await store.put(KEY, [bytes(600_000)])
-        with pytest.raises(UnknownResource):
-            await store.stat(KEY)
-        assert list(store.spool_folder.iterdir()) == []
-        await store.delete("first.dcm")
-        await store.put(KEY, [bytes(600_000)])
-        assert len(await store.get(KEY)) == 600_000
+@pytest.mark.parametrize("disk", ["tmpfs:size=4m", "ext4"], indirect=True)
+@pytest.mark.parametrize("object_bytes", [30_000, 1_000_001])
+async def test_a_full_disk_leaves_nothing_behind_and_the_store_usable(
+    disk: Path, object_bytes: int
+) -> None:
+    async with FilesystemObjectStore(disk / "objects") as store:
+        await store.put("first.dcm", [bytes(500_000)])
+        stored: list[str] = ["first.dcm"]
+        with pytest.raises(StorageFull):  # noqa: PT012  # how many fit is the file system's affair
+            for number in range(1000):
+                key = f"objects/{number:03}.dcm"
+                await store.put(key, [bytes(object_bytes)])
+                stored.append(key)
+        assert sorted([info.key async for info in store.list()]) == sorted(stored)
+        assert entries(store.spool_folder) == []
+        for key in stored:
+            await store.delete(key)
+        await store.put(KEY, [bytes(object_bytes)])
+        assert len(await store.get(KEY)) == object_bytes
 
 
-@pytest.mark.parametrize("small_disk", ["nr_inodes=8"], indirect=True)
-async def test_no_room_for_folders_is_a_full_store_too(small_disk: Path) -> None:
-    async with FilesystemObjectStore(small_disk / "objects") as store:
+@pytest.mark.parametrize("disk", ["tmpfs:nr_inodes=8"], indirect=True)
+async def test_no_room_for_folders_is_a_full_store_too(disk: Path) -> None:
+    async with FilesystemObjectStore(disk / "objects") as store:
         arriving = store.spool_folder / "arriving"
         arriving.write_bytes(b"DICM")
         with pytest.raises(StorageFull):
             await store.put(KEY, arriving)
-        assert list(store.spool_folder.iterdir()) == []
+        assert entries(store.spool_folder) == []
         assert [info async for info in store.list()] == []
+
+
+@pytest.mark.parametrize("disk", ["ramfs", "tmpfs", "ext4"], indirect=True)
+async def test_a_file_system_without_direct_writes_does_as_well(disk: Path) -> None:
+    async with FilesystemObjectStore(disk / "objects") as store:
+        for number, size_bytes in enumerate((100_000, 200_000)):
+            content = os.urandom(size_bytes)
+            await store.put(f"{number}.dcm", [content])
+            assert await store.get(f"{number}.dcm") == content
+        assert entries(store.spool_folder) == []
+
+
+@pytest.mark.parametrize(
+    "size_bytes",
+    [65_535, 65_536, 65_537, 69_632, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, (3 << 20) + 5],
+)
+@pytest.mark.parametrize("parts", [1, 3, 1500])
+async def test_objects_around_the_borders_of_direct_writes_are_whole(
+    tmp_path: Path, size_bytes: int, parts: int
+) -> None:
+    content = os.urandom(size_bytes)
+    step = -(-size_bytes // parts)
+    pieces = [memoryview(content)[start : start + step] for start in range(0, size_bytes, step)]
+    async with FilesystemObjectStore(tmp_path) as store:
+        await store.put(KEY, pieces)
+        assert await store.get(KEY) == content
+        assert (await store.stat(KEY)).size_bytes == size_bytes
 
 
 async def test_opening_removes_what_crashes_left_and_not_what_others_write(tmp_path: Path) -> None:
@@ -71,7 +117,7 @@ async def test_opening_removes_what_crashes_left_and_not_what_others_write(tmp_p
     long_ago = time.time() - LEFTOVER_AGE_S - 60
     os.utime(old, (long_ago, long_ago))
     async with FilesystemObjectStore(tmp_path) as store:
-        assert list(spool.iterdir()) == [young]
+        assert entries(spool) == [young]
         assert [info async for info in store.list()] == []
 
 

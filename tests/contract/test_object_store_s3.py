@@ -18,6 +18,10 @@ from tests.fixtures.s3 import ACCESS_KEY, SECRET_KEY, S3Server, free_port, rclon
 KEY = "instances/v1/2026/11/21/08/0193-a.dcm"
 
 
+def entries(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir())
+
+
 def open_bucket(
     endpoint: str, spool_parent: Path, *, bucket: str = "lanthorn", secret_key: str = SECRET_KEY
 ) -> S3ObjectStore:
@@ -40,7 +44,7 @@ async def test_a_wrong_secret_is_refused(server: S3Server, tmp_path: Path) -> No
     with pytest.raises(StorageUnavailable, match="403"):
         async with open_bucket(server.endpoint, tmp_path, secret_key="wrong"):
             pass
-    assert list(tmp_path.iterdir()) == []
+    assert entries(tmp_path) == []
 
 
 async def test_a_bucket_is_made_once_and_used_by_all(server: S3Server, tmp_path: Path) -> None:
@@ -55,7 +59,7 @@ async def test_a_server_that_is_not_there_is_a_store_unavailable(tmp_path: Path)
     with pytest.raises(StorageUnavailable):
         async with open_bucket(f"http://127.0.0.1:{free_port()}", tmp_path):
             pass
-    assert list(tmp_path.iterdir()) == []
+    assert entries(tmp_path) == []
 
 
 async def test_a_server_that_went_away_is_found_again(tmp_path: Path) -> None:
@@ -182,7 +186,7 @@ async def test_the_spool_folder_ends_with_the_store(server: S3Server, tmp_path: 
         assert store.spool_folder.parent == tmp_path
         assert store.spool_folder.stat().st_mode & 0o077 == 0
         (store.spool_folder / "never-put").write_bytes(b"DICM")
-    assert list(tmp_path.iterdir()) == []
+    assert entries(tmp_path) == []
 
 
 def test_a_dead_process_s_spool_folder_is_removed_and_a_living_one_s_is_not(
@@ -195,7 +199,7 @@ def test_a_dead_process_s_spool_folder_is_removed_and_a_living_one_s_is_not(
     (dead / "left").write_bytes(b"DICM")
     living.open()
     newcomer.open()
-    assert set(tmp_path.iterdir()) == {living.folder, newcomer.folder}
+    assert set(entries(tmp_path)) == {living.folder, newcomer.folder}
     newcomer.close()
     living.close()
-    assert list(tmp_path.iterdir()) == []
+    assert entries(tmp_path) == []

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lanthorn_embedded.sockets import LOOPBACK, private_port
+from lanthorn_embedded.sockets import LOOPBACK, ReservedPort
 
 from tests.fixtures.processes import processes_of, wait_for_no_process
 from tests.fixtures.running_lanthorn import (
@@ -122,8 +122,7 @@ def test_two_lanthorns_live_side_by_side(folder: Path) -> None:
 
 def test_a_folder_in_use_is_refused_with_the_process_that_uses_it(folder: Path) -> None:
     with lanthorn_up(folder) as running:
-        ports = ("--http-port", str(private_port()), "--dicom-port", str(private_port()))
-        code, _, complaint = lanthorn("up", "--data", str(running.data_folder), *ports)
+        code, _, complaint = lanthorn("up", "--data", str(running.data_folder))
         assert code == 1
         assert complaint.count("\n") == 1
         assert f"process {running.process.pid}" in complaint
@@ -134,13 +133,13 @@ def test_a_folder_in_use_is_refused_with_the_process_that_uses_it(folder: Path) 
 def test_a_port_in_use_is_one_line_with_the_option_that_changes_it(
     folder: Path, option: str
 ) -> None:
-    ports = {"--http-port": private_port(), "--dicom-port": private_port()}
-    arguments = [text for name, port in ports.items() for text in (name, str(port))]
-    with socket.create_server((LOOPBACK, ports[option])):
+    ports = {"--http-port": ReservedPort(), "--dicom-port": ReservedPort()}
+    arguments = [text for name, port in ports.items() for text in (name, str(port.number))]
+    with socket.create_server((LOOPBACK, ports[option].number)):
         code, _, complaint = lanthorn("up", "--data", str(folder / "data"), *arguments)
     assert code == 1
     assert complaint.count("\n") == 1
-    assert f"port {ports[option]} is in use: choose another with {option}" in complaint
+    assert f"port {ports[option].number} is in use: choose another with {option}" in complaint
     wait_for_no_process(folder)
 
 
@@ -164,10 +163,10 @@ def test_doubtful_options_are_told_once(folder: Path) -> None:
 
 
 def test_the_start_screen_says_where_and_how(folder: Path) -> None:
-    http_port, dicom_port = private_port(), private_port()
+    http, dicom = ReservedPort(), ReservedPort()
     command = [
         sys.executable, "-m", "lanthorn_embedded", "up", "--data", str(folder / "data"),
-        "--http-port", str(http_port), "--dicom-port", str(dicom_port),
+        "--http-port", str(http.number), "--dicom-port", str(dicom.number),
     ]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=clean_environment()) as process:
         assert process.stdout is not None
@@ -179,8 +178,8 @@ def test_the_start_screen_says_where_and_how(folder: Path) -> None:
         process.send_signal(signal.SIGINT)
         rest = process.stdout.read().decode()
         assert process.wait() == 0
-    assert f"http://127.0.0.1:{http_port}/" in screen
-    assert f"storescu -aec LANTHORN 127.0.0.1 {dicom_port}" in screen
+    assert f"http://127.0.0.1:{http.number}/" in screen
+    assert f"storescu -aec LANTHORN 127.0.0.1 {dicom.number}" in screen
     assert str(folder / "data") in screen
     assert rest.rstrip().endswith("Stopped.")
 

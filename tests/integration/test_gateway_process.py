@@ -94,10 +94,10 @@ def gateway_processes(tmp_path: Path, nats_url: str) -> RunProcesses:
         configuration = tmp_path / "lanthorn.json"
         configuration.write_text(json.dumps(options))
 
-        def limit_files() -> None:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (file_limit_bytes, file_limit_bytes))
-
-        with socket.create_server(("127.0.0.1", 0), backlog=256) as listening:
+        with (
+            socket.create_server(("127.0.0.1", 0), backlog=256) as listening,
+            contextlib.ExitStack() as logs,
+        ):
             processes, health = [], []
             for _ in range(count):
                 port = free_port()
@@ -114,10 +114,12 @@ def gateway_processes(tmp_path: Path, nats_url: str) -> RunProcesses:
                             "LANTHORN_DICOM_FD": str(listening.fileno()),
                         },
                         pass_fds=[listening.fileno()],
-                        preexec_fn=limit_files if file_limit_bytes else None,
-                        stdout=(tmp_path / f"gateway-{port}.log").open("wb"),
+                        stdout=logs.enter_context((tmp_path / f"gateway-{port}.log").open("wb")),
                     )
                 )
+                if file_limit_bytes:
+                    limits = (file_limit_bytes, file_limit_bytes)
+                    resource.prlimit(processes[-1].pid, resource.RLIMIT_FSIZE, limits)
             gateways = GatewayProcesses(
                 listening.getsockname()[1],
                 tmp_path,

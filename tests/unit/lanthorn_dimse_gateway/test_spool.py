@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import os
+import random
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lanthorn_core.errors import StorageFull, StorageUnavailable
+from lanthorn_dimse_gateway.aligned_file import AlignedFile
 from lanthorn_dimse_gateway.spool import SpooledFile
 
 
@@ -81,18 +84,56 @@ def test_a_missing_folder_is_told_at_the_end(tmp_path: Path) -> None:
         spooled.finish()
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_is_told_at_the_end_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+@pytest.fixture
+def files_of_two_mebibytes() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 20, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
-    monkeypatch.setattr("lanthorn_dimse_gateway.spool._SYNC_BYTES", 4096)
-    monkeypatch.setattr(os, "fdatasync", full)
-    spooled = SpooledFile(tmp_path, b"META", in_memory_bytes=10)
-    for _ in range(10):
-        spooled.write(b"x" * 1000)
+
+@pytest.mark.usefixtures("files_of_two_mebibytes")
+@pytest.mark.parametrize("size_bytes", [(2 << 20) + 5000, 9 << 20])
+def test_a_full_disk_is_told_at_the_end_and_leaves_nothing(tmp_path: Path, size_bytes: int) -> None:
+    spooled = SpooledFile(tmp_path, b"META")
+    for _ in range(9):
+        spooled.write(bytes(size_bytes // 9 + 1))
     with pytest.raises(StorageFull):
         spooled.finish()
     assert list(tmp_path.iterdir()) == []
+
+
+@given(pieces=st.lists(st.integers(0, 3 << 20), max_size=4), seed=st.integers(0, 1 << 30))
+@settings(max_examples=25, deadline=None)
+def test_aligned_files_hold_what_was_written(
+    tmp_path_factory: pytest.TempPathFactory, pieces: list[int], seed: int
+) -> None:
+    data = [random.Random(seed).randbytes(size_bytes) for size_bytes in pieces]
+    path = tmp_path_factory.getbasetemp() / "aligned"
+    path.unlink(missing_ok=True)
+    file = AlignedFile(path)
+    for piece in data:
+        file.write(piece)
+    file.close()
+    assert path.read_bytes() == b"".join(data)
+    assert path.stat().st_mode & 0o077 == 0, "nobody else may read it"
+
+
+@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="needs a memory file system")
+def test_aligned_files_do_without_direct_writing_where_there_is_none() -> None:
+    path = Path("/dev/shm") / f"lanthorn-test-{os.getpid()}"
+    file = AlignedFile(path)
+    try:
+        file.write(b"x" * 5000)
+        file.close()
+        assert path.read_bytes() == b"x" * 5000
+    finally:
+        path.unlink()
+
+
+def test_an_existing_file_is_not_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "there"
+    path.write_bytes(b"before")
+    with pytest.raises(FileExistsError):
+        AlignedFile(path)
+    assert path.read_bytes() == b"before"

@@ -222,6 +222,25 @@ async def test_output_without_a_final_newline_and_endless_lines_are_heard() -> N
     assert output.replace("\n", "") == "x" * 300000 + "end"
 
 
+async def test_what_our_asking_provokes_while_a_child_starts_is_not_heard(tmp_path: Path) -> None:
+    program = (
+        """print('{"event": "readiness_check_failed", "n": 1}', flush=True);"""
+        + GOOD.replace("print(", """print('{"event": "readiness_check_failed", "n": 2}');print(""")
+    )
+    heard: list[LogRecord] = []
+
+    async def is_ready() -> None:
+        if not any(record.event == "hello" for record in heard):
+            raise NotReady("it has not said hello")
+
+    spec = python(
+        tmp_path, "a", program.replace("time.sleep(60)", "time.sleep(0.1)"), is_ready=is_ready
+    )
+    async with Supervisor(heard.append) as supervisor:
+        await supervisor.start([spec])
+    assert [record.event for record in heard] == ["hello"]
+
+
 async def test_a_cancelled_start_stops_what_it_had_begun(tmp_path: Path) -> None:
     silent = python(tmp_path, "a", "import time; time.sleep(60)")
     async with Supervisor(lambda _: None) as supervisor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from io import BytesIO
 
 import numpy as np
 import pydicom
@@ -51,7 +52,7 @@ async def test_lossless_encodings_of_the_same_image_decode_alike(name: str) -> N
     ],
 )
 async def test_samples_are_those_that_pydicom_decodes(name: str) -> None:
-    dataset = pydicom.dcmread(DATA / "pydicom" / name)
+    dataset = pydicom.dcmread(BytesIO(sample(name)))
     reference = dataset.pixel_array
     if dataset.get("NumberOfFrames", 1) > 1:
         reference = reference[0]

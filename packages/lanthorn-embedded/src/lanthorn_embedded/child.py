@@ -53,6 +53,8 @@ class ChildSpec:
         Whom the child becomes.
     inherited : tuple of int
         File descriptors that it may use under the same numbers.
+    keeps : tuple
+        What has to live as long as the child may be started, such as its reserved port.
     listens_on : str
         For `lanthorn status`: the address or the socket.
     health_port : int or None
@@ -66,12 +68,13 @@ class ChildSpec:
     prepare: Callable[[], Awaitable[None]] = _nothing_to_prepare
     stage: int = 1
     stop_steps: tuple[tuple[signal.Signals, float], ...] = ((signal.SIGTERM, 10.0),)
-    ready_within_s: float = 60.0
+    ready_within_s: float = 120.0
     hopeless_exit_codes: frozenset[int] = frozenset()
     death_signal: signal.Signals = signal.SIGKILL
     account: Account | None = None
     inherited: tuple[int, ...] = ()
     read_line: Callable[[str, str], LogRecord] = field(default=read_service_line)
+    keeps: tuple[object, ...] = ()
     listens_on: str = ""
     health_port: int | None = None
 

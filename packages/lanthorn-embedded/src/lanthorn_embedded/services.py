@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from lanthorn_embedded.child import ChildSpec
 from lanthorn_embedded.loglines import LogRecord, Severity, read_service_line
 from lanthorn_embedded.readiness import service_ready
-from lanthorn_embedded.sockets import LOOPBACK, private_port
+from lanthorn_embedded.sockets import LOOPBACK, ReservedPort
 
 # The services promise to drain within 10 s of SIGTERM; what they had in hand then is resent.
 _STOP_DEADLINE_S = 12.0
@@ -62,14 +62,16 @@ def service_specs(
     shared : dict
         The environment that they share, now with ``RENDERER_URL``.
     """
-    renderer_port, *gateway_ports = _distinct_ports(faces.gateway_processes + 1)
-    shared = {**environment, "RENDERER_URL": f"http://{LOOPBACK}:{renderer_port}"}
+    renderer_port = ReservedPort()
+    shared = {**environment, "RENDERER_URL": f"http://{LOOPBACK}:{renderer_port.number}"}
     specs = [
         _listening("renderer", "lanthorn_renderer", shared, renderer_port, stage=1),
         indexer_spec(shared),
     ]
-    for number, port in enumerate(gateway_ports, start=1):
-        gateway = _listening(f"gateway-{number}", "lanthorn_dimse_gateway", shared, port, stage=2)
+    for number in range(1, faces.gateway_processes + 1):
+        gateway = _listening(
+            f"gateway-{number}", "lanthorn_dimse_gateway", shared, ReservedPort(), stage=2
+        )
         specs.append(_with_socket(gateway, faces.dicom_descriptor))
     if faces.http_port is not None:
         specs.append(
@@ -87,22 +89,23 @@ def service_specs(
 
 def indexer_spec(environment: Mapping[str, str]) -> ChildSpec:
     """Describe the indexer's process, which needs nothing but the engines."""
-    return _listening("indexer", "lanthorn_indexer", environment, private_port(), stage=1)
+    return _listening("indexer", "lanthorn_indexer", environment, ReservedPort(), stage=1)
 
 
 def _listening(
-    name: str, module: str, environment: Mapping[str, str], port: int, *, stage: int
+    name: str, module: str, environment: Mapping[str, str], port: ReservedPort, *, stage: int
 ) -> ChildSpec:
     """Describe a service that listens for HTTP on a port of the loopback."""
-    address = f"{LOOPBACK}:{port}"
-    return _spec(
+    address = f"{LOOPBACK}:{port.number}"
+    spec = _spec(
         name,
         module,
         {**environment, "LANTHORN_LISTEN": address},
-        health_port=port,
+        health_port=port.number,
         listens_on=address,
         stage=stage,
     )
+    return replace(spec, keeps=(port,))
 
 
 def _spec(
@@ -146,10 +149,3 @@ def _read_line(service: str, line: str) -> LogRecord:
     if record.event == _SAID_ONCE:
         return replace(record, severity=Severity.DEBUG)
     return record
-
-
-def _distinct_ports(count: int) -> list[int]:
-    ports: set[int] = set()
-    while len(ports) < count:
-        ports.add(private_port())
-    return sorted(ports)

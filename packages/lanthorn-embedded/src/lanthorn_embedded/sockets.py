@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import errno
-import random
+import os
 import socket
+import weakref
 
 from lanthorn_embedded.errors import PortInUse
 
 LOOPBACK = "127.0.0.1"
 _BACKLOG = 1024
-# Below Linux' range of ports for outgoing connections, which come and go at any moment.
-_FIRST_PRIVATE_PORT, _LAST_PRIVATE_PORT = 20000, 32000
-_TRIES = 200
 
 
 def open_listener(port: int, *, host: str, purpose: str, option: str) -> socket.socket:
@@ -61,31 +59,25 @@ def _listen_everywhere(port: int) -> socket.socket:
     return _listen(("", port))
 
 
-def private_port() -> int:
-    """Find a free port on the loopback for talk among our own processes.
+class ReservedPort:
+    """A free port of the loopback that nobody takes while this object lives, but our own child.
 
-    Raises
-    ------
-    PortInUse
-        None of many ports tried is free.
+    The port is bound without listening. Linux lets a second socket bind it and listen if both
+    allow the reuse of addresses, as servers do, and gives it to nobody who just wants a free one.
+
+    Attributes
+    ----------
+    number : int
+        The TCP port.
     """
-    chance = random.SystemRandom()
-    for _ in range(_TRIES):
-        port = chance.randint(_FIRST_PRIVATE_PORT, _LAST_PRIVATE_PORT)
-        if is_free(port):
-            return port
-    raise PortInUse(f"no free port found between {_FIRST_PRIVATE_PORT} and {_LAST_PRIVATE_PORT}")
 
-
-def is_free(port: int) -> bool:
-    """Tell whether one may listen on this port of the loopback now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as attempt:
-        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            attempt.bind((LOOPBACK, port))
-        except OSError:
-            return False
-    return True
+    def __init__(self) -> None:
+        holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        holder.bind((LOOPBACK, 0))
+        # Only now: with it, the system might have chosen a port that another one holds like this.
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.number: int = holder.getsockname()[1]
+        weakref.finalize(self, os.close, holder.detach())
 
 
 def _explain(exc: OSError, port: int, purpose: str, option: str) -> PortInUse:

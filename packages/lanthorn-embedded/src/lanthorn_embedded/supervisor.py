@@ -18,8 +18,11 @@ from lanthorn_embedded.errors import ChildFailed, EmbeddedError, NotReady
 from lanthorn_embedded.guardian import Guardian
 from lanthorn_embedded.loglines import LogRecord, Severity, now
 
-_POLL_S: Final = 0.02
+_POLL_S: Final = 0.03
 _SLOW_POLL_S: Final = 0.25
+_QUICK_FOR_S: Final = 5.0
+# What our own asking makes a service say while it starts.
+_PROVOKED: Final = "readiness_check_failed"
 _LAST_LINES: Final = 12
 
 
@@ -212,8 +215,11 @@ class Supervisor:
         spec = keeper.spec
 
         def hear(line: str) -> None:
+            record = spec.read_line(spec.name, line)
+            if record.event == _PROVOKED and not keeper.ready.is_set():
+                return
             keeper.last_lines.append(line)
-            self._log(spec.read_line(spec.name, line))
+            self._log(record)
 
         keeper.starts += 1
         keeper.exit_code = None
@@ -253,7 +259,7 @@ class Supervisor:
                 self._on_change()
                 return
             waited = time.monotonic() - began
-            await asyncio.sleep(_POLL_S if waited < 10 else _SLOW_POLL_S)
+            await asyncio.sleep(_POLL_S if waited < _QUICK_FOR_S else _SLOW_POLL_S)
 
     async def _await_ready(self, keeper: _Keeper) -> None:
         try:

@@ -7,25 +7,21 @@ bytes as they were received, in the form that the object store takes without ano
 from __future__ import annotations
 
 import errno
-import os
 import uuid
 from collections.abc import Sequence
-from io import BufferedWriter, FileIO
 from pathlib import Path
 from typing import Final
 
 from lanthorn_core.errors import LanthornError, StorageFull, StorageUnavailable
 from lanthorn_core.ports.object_store import Buffer
 
+from lanthorn_dimse_gateway.aligned_file import AlignedFile
+
 IN_MEMORY_BYTES: Final = 1 << 20
 """What one association may hold: a CT slice stays in memory, a mammogram does not."""
 
 _IN_MEMORY_FRAGMENTS: Final = 256
 """A sender of tiny fragments goes to the disk earlier: each costs more than its bytes."""
-
-_WRITE_BYTES: Final = 1 << 18
-_SYNC_BYTES: Final = 32 << 20
-"""Written in pieces of this size, so that the last sync, before the answer, is a short one."""
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -55,9 +51,8 @@ class SpooledFile:
         self._in_memory_bytes = in_memory_bytes
         self._parts: list[Buffer] = [file_meta]
         self._path: Path | None = None
-        self._file: BufferedWriter[FileIO] | None = None
+        self._file: AlignedFile | None = None
         self._failure: LanthornError | None = None
-        self._unsynced_bytes = 0
         self.size_bytes = len(file_meta)
 
     def write(self, fragment: Buffer) -> None:
@@ -74,7 +69,7 @@ class SpooledFile:
                 ):
                     self._move_to_disk()
             else:
-                self._append(self._file, fragment)
+                self._file.write(fragment)
         except OSError as error:
             self.discard()
             self._failure = _failure_of(error)
@@ -105,30 +100,17 @@ class SpooledFile:
         file, self._file = self._file, None
         path, self._path = self._path, None
         if file is not None:
-            # What is still in the writer's buffer shall not go to a disk that may be full.
-            file.detach().close()
+            file.abandon()
         if path is not None:
             path.unlink(missing_ok=True)
 
     def _move_to_disk(self) -> None:
         path = self._folder / f"dimse-{uuid.uuid4().hex}.part"
-        file = BufferedWriter(FileIO(path, "x", opener=_open_private), _WRITE_BYTES)
+        file = AlignedFile(path)
         self._path, self._file = path, file
         parts, self._parts = self._parts, []
         for part in parts:
-            self._append(file, part)
-
-    def _append(self, file: BufferedWriter[FileIO], fragment: Buffer) -> None:
-        file.write(fragment)
-        self._unsynced_bytes += len(fragment)
-        if self._unsynced_bytes >= _SYNC_BYTES:
-            file.flush()
-            os.fdatasync(file.fileno())
-            self._unsynced_bytes = 0
-
-
-def _open_private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+            file.write(part)
 
 
 def _failure_of(error: OSError) -> LanthornError:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import struct
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
@@ -24,7 +25,6 @@ from lanthorn_core.dicom.elements import (
     ElementHeader,
 )
 from lanthorn_core.dicom.encodings import GE_PRIVATE_IMPLICIT, Encoding, encoding_of, is_deflated
-from lanthorn_core.dicom.inflate import MAX_HELD_BYTES, InflatedDataset
 from lanthorn_core.dicom.part10 import read_file_meta
 from lanthorn_core.errors import (
     DecodeFailed,
@@ -54,6 +54,8 @@ from lanthorn_renderer.elements import (
 FIRST_READ_BYTES: Final = 1 << 20
 """One read gets the whole of most single-frame objects."""
 MAX_HEADER_BYTES: Final = 256 << 20
+MAX_DEFLATED_BYTES: Final = 256 << 20
+"""A deflated object is held whole, before and after."""
 MAX_FRAME_BYTES: Final = 1 << 30
 MAX_FRAGMENTS: Final = 1 << 20
 _WALK_READ_BYTES: Final = 1 << 16
@@ -249,7 +251,7 @@ async def _open(objects: ObjectStore, object_key: str) -> OpenedObject:
         raise NotRenderable(f"unknown transfer syntax {meta.transfer_syntax_uid}")
     pos = meta.dataset_offset
     if is_deflated(meta.transfer_syntax_uid):
-        deflated = await objects.get(object_key, start=pos, length=MAX_HELD_BYTES)
+        deflated = await objects.get(object_key, start=pos, length=MAX_DEFLATED_BYTES)
         # Up to a quarter of a gigabyte: too long for the loop, and zlib lets go of the GIL.
         beginning = await asyncio.to_thread(_inflate, deflated)
         pos, complete = 0, True
@@ -270,12 +272,17 @@ async def _open(objects: ObjectStore, object_key: str) -> OpenedObject:
 
 
 def _inflate(deflated: bytes) -> bytes:
-    inflated = InflatedDataset(deflated, MAX_HELD_BYTES)
+    """Inflate a data set, no further than may be held (PS3.5 Section A.5)."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
-        inflated.inflate_all()
-    except InvalidDataset as exc:
-        raise DecodeFailed(exc.details) from exc
-    return inflated.held
+        inflated = inflater.decompress(deflated, MAX_DEFLATED_BYTES)
+    except zlib.error as exc:
+        raise DecodeFailed(f"the deflated data set is broken: {exc}") from exc
+    if not inflater.eof:
+        raise DecodeFailed(
+            f"the deflated data set is truncated, or larger than {MAX_DEFLATED_BYTES} bytes"
+        )
+    return inflated
 
 
 async def _describe(

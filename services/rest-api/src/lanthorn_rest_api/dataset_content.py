@@ -100,7 +100,10 @@ def _value(dataset: Dataset, tag: int) -> bytes:
     value: Any = element.value
     if isinstance(element, RawDataElement) or isinstance(value, bytes):
         return value or b""
-    raise NothingThere
+    # pydicom converts Specific Character Set (0008,0005) while it reads.
+    terms = [value] if isinstance(value, str) else value or ()
+    text = "\\".join(terms).encode("ascii", "replace")
+    return text + b" " * (len(text) % 2)
 
 
 def _items(dataset: Dataset, tag: int) -> Sequence[Dataset]:

@@ -13,8 +13,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from lanthorn_core.ports.object_store import Buffer
-
 WORTH_IT_BYTES: Final = 64 << 10
 """Below this size a buffered write costs less."""
 
@@ -30,8 +28,17 @@ class DirectWriter:
         self._supported = True
         self._local = threading.local()
 
-    def write(self, path: Path, buffers: Sequence[Buffer], size_bytes: int) -> bool:
+    def write(self, path: Path, parts: Sequence[memoryview], size_bytes: int) -> bool:
         """Write a new file and wait until its bytes are durable.
+
+        Parameters
+        ----------
+        path : Path
+            The file; it must not exist.
+        parts : sequence of memoryview
+            The content, each part a view of bytes.
+        size_bytes : int
+            Length of all parts.
 
         Returns
         -------
@@ -47,7 +54,7 @@ class DirectWriter:
         except OSError as error:
             return self._give_up(error)
         try:
-            for block in self._blocks(buffers):
+            for block in self._blocks(parts):
                 _write_block(descriptor, block)
             os.ftruncate(descriptor, size_bytes)
             os.fdatasync(descriptor)
@@ -63,17 +70,17 @@ class DirectWriter:
         self._supported = False
         return False
 
-    def _blocks(self, buffers: Sequence[Buffer]) -> Iterator[memoryview]:
-        """Gather the buffers into aligned blocks; the last one is filled up with what was there."""
+    def _blocks(self, parts: Sequence[memoryview]) -> Iterator[memoryview]:
+        """Gather the parts into aligned blocks; the last one is filled up with what was there."""
         staging = self._staging()
         filled = 0
-        for buffer in buffers:
-            rest = memoryview(buffer).cast("B")
+        for part in parts:
+            rest = part
             while rest:
-                part = rest[: _STAGING_BYTES - filled]
-                staging[filled : filled + len(part)] = part
-                filled += len(part)
-                rest = rest[len(part) :]
+                fitting = rest[: _STAGING_BYTES - filled]
+                staging[filled : filled + len(fitting)] = fitting
+                filled += len(fitting)
+                rest = rest[len(fitting) :]
                 if filled == _STAGING_BYTES:
                     yield staging
                     filled = 0

@@ -61,20 +61,20 @@ class FileWriter:
 
     def write(self, path: Path, buffers: Sequence[Buffer]) -> None:
         """Write a new file and wait until its bytes are durable; its directory entry is not."""
-        size_bytes = sum(map(len, buffers))
-        if size_bytes >= WORTH_IT_BYTES and self._direct.write(path, buffers, size_bytes):
+        parts = [memoryview(buffer).cast("B") for buffer in buffers if len(buffer)]
+        size_bytes = sum(map(len, parts))
+        if size_bytes >= WORTH_IT_BYTES and self._direct.write(path, parts, size_bytes):
             return
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _PRIVATE)
         try:
-            if size_bytes:
-                _write_all(descriptor, buffers)
+            _write_all(descriptor, parts)
             os.fdatasync(descriptor)
         finally:
             os.close(descriptor)
 
 
-def _write_all(descriptor: int, buffers: Sequence[Buffer]) -> None:
-    rest = [memoryview(buffer).cast("B") for buffer in buffers if len(buffer)]
+def _write_all(descriptor: int, parts: Sequence[memoryview]) -> None:
+    rest = list(parts)
     while rest:
         written = os.writev(descriptor, rest[:_BUFFERS_AT_ONCE])
         done = 0

@@ -20,6 +20,7 @@ from pydicom.filereader import data_element_generator
 from lanthorn_core.dicom.elements import Buffer
 from lanthorn_core.dicom.encodings import (
     EXPLICIT_LITTLE,
+    EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
     detect_transfer_syntax,
 )
@@ -166,8 +167,9 @@ def encode_file_meta(
 def normalize_upload(data: bytes) -> bytes:
     """Make a DICOM file of what a client uploaded.
 
-    A file comes back as it is. A bare data set (no preamble, no meta information) in one of the
-    three native transfer syntaxes gets them, as a real Orthanc accepts it.
+    A file comes back as it is. File Meta Information without a preamble gets one; a bare data set
+    (without either) in one of the three native transfer syntaxes gets both. A real Orthanc accepts
+    all of these.
 
     Raises
     ------
@@ -177,6 +179,8 @@ def normalize_upload(data: bytes) -> bytes:
     if is_part10(data):
         return data
     transfer_syntax_uid = detect_transfer_syntax(data)
+    if transfer_syntax_uid == EXPLICIT_VR_LITTLE_ENDIAN and data.startswith(b"\x02\x00"):
+        return bytes(_PREAMBLE) + _MAGIC + data
     if transfer_syntax_uid is None:
         raise InvalidDataset(f"not a DICOM file (size: {len(data)} bytes)")
     header = scan_dataset(data, transfer_syntax_uid)

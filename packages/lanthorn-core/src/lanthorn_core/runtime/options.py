@@ -6,54 +6,44 @@ not Orthanc's, the description says so. `docs/reference/settings.md` is made fro
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
-    AliasGenerator,
     BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     field_validator,
     model_validator,
 )
-from pydantic.alias_generators import to_pascal
 
 from lanthorn_core.dicom.charset import DEFAULT_ENCODINGS
 from lanthorn_core.dicom.tags import parse_tag
 from lanthorn_core.errors import UnknownTag
 from lanthorn_core.runtime.environment import RuntimeEnvironment
-from lanthorn_core.runtime.remote import AETitle, ContentType, DictionaryEntry, Peer, Port, RemoteAE
+from lanthorn_core.runtime.lanthorn_section import LanthornSection
+from lanthorn_core.runtime.option_names import OPTION_CONFIG, option_name
+from lanthorn_core.runtime.remote import (
+    AETitle,
+    ContentType,
+    DictionaryEntry,
+    Peer,
+    Port,
+    RemoteAE,
+    UidPattern,
+)
 
-_IRREGULAR: Final = {
-    "case_sensitive_pn": "CaseSensitivePN",
-    "store_md5_for_attachments": "StoreMD5ForAttachments",
-}
 _NOT_FROM_FILES: Final = frozenset({"runtime", "warnings"})
-_MEBIBYTE: Final = 1 << 20
 
 LevelName = Literal["Patient", "Study", "Series", "Instance"]
 UserNumber = Annotated[int, Field(ge=1024, le=65535)]
-UidPattern = Annotated[str, Field(pattern=r"^[0-9.?*]{1,64}$")]
 Count = Annotated[int, Field(ge=0)]
-
-
-def option_name(field: str) -> str:
-    """Return the option of a field, such as ``DicomAet`` for ``dicom_aet``."""
-    return _IRREGULAR.get(field) or to_pascal(field)
-
-
-_CONFIG: Final = ConfigDict(
-    frozen=True, populate_by_name=True, alias_generator=AliasGenerator(alias=option_name)
-)
 
 
 class StorageOptions(BaseModel):
     """What is kept, for how long, and what is known of it."""
 
-    model_config = _CONFIG
+    model_config = OPTION_CONFIG
 
     name: str = Field(default="Lanthorn", description="Name of this server, shown to users")
     maximum_storage_size: Count = Field(
@@ -152,7 +142,7 @@ class StorageOptions(BaseModel):
 class HttpOptions(BaseModel):
     """The HTTP server and who may use it."""
 
-    model_config = _CONFIG
+    model_config = OPTION_CONFIG
 
     http_server_enabled: bool = Field(default=True, description="Serve HTTP at all")
     http_port: Port = Field(default=8042, description="TCP port of HTTP")
@@ -207,7 +197,7 @@ class HttpOptions(BaseModel):
 class DicomOptions(BaseModel):
     """The DICOM server and who may use it."""
 
-    model_config = _CONFIG
+    model_config = OPTION_CONFIG
 
     dicom_server_enabled: bool = Field(default=True, description="Serve DICOM at all")
     dicom_aet: AETitle = Field(
@@ -260,42 +250,6 @@ class DicomOptions(BaseModel):
     )
     rejected_sop_classes: tuple[UidPattern, ...] = Field(
         default=(), description="SOP classes not taken by C-STORE, of the accepted ones"
-    )
-
-    @field_validator("dicom_aet", mode="before")
-    @classmethod
-    def _without_outer_spaces(cls, value: Any) -> Any:
-        return value.strip(" ") if isinstance(value, str) else value
-
-
-class LanthornSection(BaseModel):
-    """Section `Lanthorn`: what Orthanc does not have."""
-
-    model_config = _CONFIG
-
-    index_barrier_timeout: Annotated[float, Field(gt=0)] = Field(
-        default=10.0, description="Seconds that a query waits for the index to be current"
-    )
-    maximum_in_flight_bytes: Annotated[int, Field(ge=_MEBIBYTE)] = Field(
-        default=256 * _MEBIBYTE,
-        description="Bytes of received objects that one process holds in memory",
-    )
-    gateway_processes: Annotated[int, Field(ge=1, le=64)] = Field(
-        default_factory=lambda: min(4, os.cpu_count() or 1),
-        description="Gateway processes on one machine (default: one for each core, at most 4)",
-    )
-    sweep_interval: Annotated[float, Field(gt=0)] = Field(
-        default=900.0,
-        description="Seconds between searches for objects that the index does not know",
-    )
-    object_store_threads: Annotated[int, Field(ge=1, le=64)] = Field(
-        default=6, description="Threads, and connections, of one process to the object store"
-    )
-    log_format: Literal["json", "console"] = Field(
-        default="json", description="Form of the log's lines"
-    )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="Least level that is logged"
     )
 
 

@@ -8,7 +8,9 @@ from typing import Any, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 
-from lanthorn_core.runtime.options import OPTION_FIELDS, LanthornSection, Settings, option_name
+from lanthorn_core.runtime.lanthorn_section import LanthornSection
+from lanthorn_core.runtime.option_names import option_name
+from lanthorn_core.runtime.options import OPTION_FIELDS, Settings
 from lanthorn_core.runtime.settings_error import Problem, SettingsError
 from lanthorn_core.runtime.unsupported import UNSUPPORTED
 

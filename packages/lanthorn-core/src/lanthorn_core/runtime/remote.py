@@ -2,14 +2,39 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, SecretStr, model_validator
-from pydantic.alias_generators import to_pascal
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-AETitle = Annotated[str, Field(pattern=r"^[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?$")]
+from lanthorn_core.runtime.option_names import OPTION_CONFIG
+
+_AE_TITLE: Final = re.compile(r"[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?")
+_UID_PATTERN: Final = re.compile(r"[0-9.?*]{1,64}")
+
+
+def _ae_title(text: str) -> str:
+    text = text.strip(" ")
+    if not _AE_TITLE.fullmatch(text):
+        raise ValueError("expected an AE title: 1 to 16 characters of ASCII, no backslash")
+    return text
+
+
+def _uid_pattern(text: str) -> str:
+    if not _UID_PATTERN.fullmatch(text):
+        raise ValueError("expected a UID, in which * and ? may stand for any digits")
+    return text
+
+
+AETitle = Annotated[str, AfterValidator(_ae_title)]
 """At most 16 characters, no backslash, outer spaces not significant (PS3.5 Section 6.2)."""
+
+OptionalAETitle = Annotated[str, AfterValidator(lambda text: text and _ae_title(text))]
+"""An AE title, or nothing where another one counts."""
+
+UidPattern = Annotated[str, AfterValidator(_uid_pattern)]
+"""A UID with the wild cards of Orthanc's options."""
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -29,18 +54,6 @@ _OBSOLETE_MANUFACTURERS: Final[Mapping[str, Manufacturer]] = {
     "AgfaImpax": "GenericNoWildcardInDates",
     "SyngoVia": "GenericNoWildcardInDates",
 }
-_ALIASES: Final = {"ae_title": "AET", "local_ae_title": "LocalAet", "timeout_s": "Timeout"}
-
-
-def _option_name(field: str) -> str:
-    return _ALIASES.get(field) or to_pascal(field)
-
-
-_CONFIG: Final = ConfigDict(
-    frozen=True,
-    populate_by_name=True,
-    alias_generator=AliasGenerator(alias=_option_name),
-)
 
 
 class RemoteAE(BaseModel):
@@ -50,7 +63,7 @@ class RemoteAE(BaseModel):
     `model_dump(by_alias=True)` is what ``GET /modalities?expand`` shows.
     """
 
-    model_config = _CONFIG
+    model_config = OPTION_CONFIG
 
     ae_title: AETitle
     host: Annotated[str, Field(min_length=1)]
@@ -66,7 +79,7 @@ class RemoteAE(BaseModel):
     allow_event_report: bool = True
     allow_transcoding: bool = True
     use_dicom_tls: bool = False
-    local_ae_title: AETitle | Literal[""] = ""
+    local_ae_title: OptionalAETitle = ""
     timeout_s: Annotated[int, Field(ge=0)] = 0
     retrieve_method: Literal["SystemDefault", "C-MOVE", "C-GET"] = "SystemDefault"
 
@@ -84,9 +97,6 @@ class RemoteAE(BaseModel):
         if "AllowStorageCommitment" in value:
             commitment = value.pop("AllowStorageCommitment")
             value = {"AllowNAction": commitment, "AllowEventReport": commitment} | value
-        for key in ("AET", "ae_title"):
-            if isinstance(value.get(key), str):
-                value[key] = value[key].strip(" ")
         obsolete = value.get("Manufacturer")
         if isinstance(obsolete, str):
             value["Manufacturer"] = _OBSOLETE_MANUFACTURERS.get(obsolete, obsolete)
@@ -99,7 +109,7 @@ class Peer(BaseModel):
     Written as an object, ``[url]`` or ``[url, user, password]``.
     """
 
-    model_config = _CONFIG
+    model_config = OPTION_CONFIG
 
     url: Annotated[str, Field(pattern=r"^https?://")]
     username: str = ""

@@ -22,7 +22,9 @@ from lanthorn_core.runtime.environment import (
     read_environment,
 )
 from lanthorn_core.runtime.files import read_configuration
-from lanthorn_core.runtime.options import OPTION_FIELDS, LanthornSection, Settings, option_name
+from lanthorn_core.runtime.lanthorn_section import LanthornSection
+from lanthorn_core.runtime.option_names import option_name
+from lanthorn_core.runtime.options import OPTION_FIELDS, Settings
 from lanthorn_core.runtime.overrides import apply_overrides
 from lanthorn_core.runtime.remote import Peer, RemoteAE
 from lanthorn_core.runtime.settings_error import EXIT_CODE, Problem, SettingsError, settings_error
@@ -70,9 +72,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     known, warnings = _sift(options)
     warnings = [*configuration.warnings, *warnings]
     try:
-        settings = Settings.model_validate(
-            {**known, "runtime": runtime, "warnings": ()},
-        )
+        settings = Settings.model_validate({**known, "runtime": runtime, "warnings": ()})
     except ValidationError as error:
         raise settings_error(error) from None
     warnings += _second_thoughts(settings, options)
@@ -90,7 +90,7 @@ def _sift(options: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
             known[option] = value
         elif unsupported is None:
             warnings.append(_unknown(option, [*OPTION_FIELDS, *UNSUPPORTED]))
-        elif value == unsupported.default:
+        elif value == unsupported.default or _switched_off(value):
             continue
         elif unsupported.refused:
             expected = f"expected {unsupported.default!r}, because {unsupported.reason}"
@@ -101,6 +101,10 @@ def _sift(options: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         raise SettingsError(refused)
     warnings += _unknown_inside(known)
     return known, warnings
+
+
+def _switched_off(section: Any) -> bool:
+    return isinstance(section, Mapping) and section.get("Enable") is False
 
 
 def _told(value: Any) -> str:
@@ -131,7 +135,7 @@ def _strangers(
 ) -> list[str]:
     if not isinstance(section, Mapping):
         return []
-    names = {field.alias or option_name(name) for name, field in model.model_fields.items()} | also
+    names = {option_name(field) for field in model.model_fields} | also
     return [_unknown(key, names, inside=f"{where}.") for key in section if key not in names]
 
 

@@ -48,7 +48,7 @@ def settings_error(error: ValidationError, *, prefix: str = "") -> SettingsError
 
 
 def _problem(details: Any, prefix: str) -> Problem:
-    location = [str(part) for part in details["loc"]]
+    location = [str(part) for part in details["loc"] if part != "[key]"]
     secret = bool(location) and location[0] in _SECRET
     missing = details["type"] == "missing"
     value = "" if missing else "(hidden)" if secret else _shortened(repr(details["input"]))

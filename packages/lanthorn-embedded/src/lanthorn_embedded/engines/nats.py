@@ -15,7 +15,7 @@ from lanthorn_embedded.child import ChildSpec
 from lanthorn_embedded.errors import EngineFailed, NotReady
 from lanthorn_embedded.loglines import read_nats_line
 from lanthorn_embedded.privatefile import write_private_file
-from lanthorn_embedded.sockets import LOOPBACK, is_free, private_port
+from lanthorn_embedded.sockets import LOOPBACK, ReservedPort
 
 _USER: Final = "lanthorn"
 _MOST_PAYLOAD_BYTES: Final = 1 << 20
@@ -36,8 +36,8 @@ jetstream {{ store_dir: {store} }}
 class NatsEngine:
     """One nats-server on one data folder, on the loopback, with a secret of its own.
 
-    Port and secret are new with every object. Once the server has served, the port stays, also
-    over restarts: the services know it from their environment.
+    Port and secret are new with every object, and stay over restarts of the server: the services
+    know them from their environment.
 
     Parameters
     ----------
@@ -49,30 +49,24 @@ class NatsEngine:
         self._folder = folder
         self._configuration = folder / "nats.conf"
         self._password = secrets.token_urlsafe(24)
-        self._port = private_port()
-        self._has_served = False
+        self._port = ReservedPort()
 
     @property
     def url(self) -> str:
-        """Where clients connect, with user and password; final once the server serves."""
-        return f"nats://{_USER}:{self._password}@{LOOPBACK}:{self._port}"
+        """Where clients connect, with user and password."""
+        return f"nats://{_USER}:{self._password}@{LOOPBACK}:{self._port.number}"
 
     async def prepare(self) -> None:
-        """See that the port is free, and write the configuration.
+        """Write the configuration.
 
         Raises
         ------
         EngineFailed
-            The folder cannot be written, or the port was taken by another program between two
-            starts.
+            The folder cannot be written.
         """
-        if not is_free(self._port):
-            if self._has_served:
-                raise EngineFailed(f"port {self._port} is taken by another program")
-            self._port = private_port()
         text = _CONFIGURATION.format(
             host=LOOPBACK,
-            port=self._port,
+            port=self._port.number,
             payload=_MOST_PAYLOAD_BYTES,
             user=_USER,
             password=json.dumps(self._password),
@@ -94,13 +88,13 @@ class NatsEngine:
             prepare=self.prepare,
             stage=0,
             read_line=read_nats_line,
-            listens_on=f"{LOOPBACK}:{self._port}",
+            listens_on=f"{LOOPBACK}:{self._port.number}",
         )
 
     async def check(self) -> None:
         """Return when the server greets and has JetStream; raises `NotReady` or `OSError`."""
         async with asyncio.timeout(5):
-            reader, writer = await asyncio.open_connection(LOOPBACK, self._port)
+            reader, writer = await asyncio.open_connection(LOOPBACK, self._port.number)
             try:
                 greeting = await reader.readline()
             finally:
@@ -112,7 +106,6 @@ class NatsEngine:
             served = False
         if not served:
             raise NotReady("nats-server does not offer JetStream yet")
-        self._has_served = True
 
 
 def find_nats_server() -> Path:

@@ -48,7 +48,7 @@ class Engines:
         ]
 
     def urls(self) -> dict[str, str]:
-        """Tell where the servers are; final once they serve."""
+        """Tell where the servers are."""
         urls = {}
         if self._postgres is not None:
             urls["DATABASE_URL"] = self._postgres.url

@@ -27,6 +27,7 @@ from lanthorn_rest_api.threads import in_thread
 
 router = APIRouter(dependencies=[Depends(current_index)])
 
+_FILE_META_INFORMATION_VERSION: Final = 0x0002_0001
 _ENCAPSULATED_DOCUMENT: Final = 0x0042_0011
 _MIME_TYPE_OF_ENCAPSULATED_DOCUMENT: Final = 0x0042_0012
 _PDF: Final = "application/pdf"
@@ -67,10 +68,12 @@ async def _tags(
 async def file_meta(public_id: str, request: Request, services: ServicesDep) -> Response:
     """Show the File Meta Information (group 0002)."""
     instance = await stored_instance(services, public_id)
-    parsed = await read_instance(services, instance)
+    meta = (await read_instance(services, instance)).dataset.file_meta
+    if _FILE_META_INFORMATION_VERSION in meta:
+        del meta[_FILE_META_INFORMATION_VERSION]  # as Orthanc does
     return json_answer(
         to_orthanc_json(
-            parsed.dataset.file_meta,
+            meta,
             style=tag_format(request.query_params, default="full"),
             default_encoding=services.settings.default_encoding,
         )
