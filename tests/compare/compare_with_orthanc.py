@@ -308,7 +308,6 @@ MASKED: Final = frozenset(
         "FileUuid",
         "IsStable",
         "Last",
-        "PixelDataVR",
         "LastUpdate",
         "ReceptionDate",
         "Seq",
@@ -321,8 +320,8 @@ MASKED: Final = frozenset(
 
 COMPARED_HEADERS: Final = ("allow", "etag", "location", "www-authenticate")
 
-ORTHANCS_OWN: Final = frozenset({"4301"})
-"""Attachments that plugins of the real one make."""
+NOT_COMPARED: Final = frozenset({"4301", "PixelDataVR", "17"})
+"""Attachments that plugins of the real one make; a metadata that only we tell, and its number."""
 
 
 @dataclass(frozen=True)
@@ -413,10 +412,10 @@ def _masked(value: Any) -> Any:
         return {
             key: "…" if key in MASKED else _masked(member)
             for key, member in value.items()
-            if key not in ORTHANCS_OWN
+            if key not in NOT_COMPARED
         }
     if isinstance(value, list):
-        members = [_masked(member) for member in value if str(member) not in ORTHANCS_OWN]
+        members = [_masked(member) for member in value if str(member) not in NOT_COMPARED]
         return sorted(members, key=lambda member: json.dumps(member, sort_keys=True))
     return value
 

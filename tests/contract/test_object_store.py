@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+
 from lanthorn_core.adapters.objects_fs import FilesystemObjectStore
 from lanthorn_core.adapters.objects_s3 import PART_BYTES, S3ObjectStore
 from lanthorn_core.errors import InvalidParameter, UnknownResource
 from lanthorn_core.model import ObjectInfo
 from lanthorn_core.ports.object_store import Buffer, ObjectStore
-
 from tests.fixtures.s3 import ACCESS_KEY, SECRET_KEY, S3Server
 
 KEY = "instances/v1/2026/11/21/08/0193-a.dcm"

@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
 from lanthorn_core.adapters import directory_sync
 from lanthorn_core.adapters.directory_sync import DirectorySync
 from lanthorn_core.adapters.objects_fs import LEFTOVER_AGE_S, FilesystemObjectStore
@@ -106,6 +107,22 @@ async def test_objects_around_the_borders_of_direct_writes_are_whole(
         await store.put(KEY, pieces)
         assert await store.get(KEY) == content
         assert (await store.stat(KEY)).size_bytes == size_bytes
+
+
+async def test_the_buffers_of_a_cancelled_put_may_be_reused_at_once(tmp_path: Path) -> None:
+    buffer = bytearray(os.urandom(48 << 20))
+    content = bytes(buffer)
+    async with FilesystemObjectStore(tmp_path) as store:
+        put = asyncio.ensure_future(store.put(KEY, [memoryview(buffer)]))
+        await asyncio.sleep(0.002)
+        put.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await put
+        buffer[:] = bytes(len(buffer))
+    # Closing the store waited for whatever still ran.
+    async with FilesystemObjectStore(tmp_path) as store:
+        async for info in store.list():
+            assert await store.get(info.key) == content
 
 
 async def test_opening_removes_what_crashes_left_and_not_what_others_write(tmp_path: Path) -> None:

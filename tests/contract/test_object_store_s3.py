@@ -9,10 +9,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+
 from lanthorn_core.adapters.objects_s3 import S3ObjectStore
 from lanthorn_core.adapters.private_spool import PrivateSpool
 from lanthorn_core.errors import StorageFull, StorageUnavailable, UnknownResource
-
 from tests.fixtures.s3 import ACCESS_KEY, SECRET_KEY, S3Server, free_port, rclone_over
 
 KEY = "instances/v1/2026/11/21/08/0193-a.dcm"

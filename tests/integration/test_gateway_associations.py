@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import socket
 import struct
 import threading
 import time
@@ -265,6 +266,21 @@ def test_associations_leave_no_thread_behind(running_gateway: RunGateway) -> Non
         while threading.active_count() > before:
             assert time.monotonic() < give_up_at, threading.enumerate()
             time.sleep(0.02)
+
+
+def test_connections_neither_delay_nor_wait_for_acknowledgements(
+    running_gateway: RunGateway,
+) -> None:
+    with running_gateway() as gateway, gateway.connected() as connection:
+        connection.sendall(C_STORE + dataset_pdu(bytes(100), last=False))
+        (association,) = gateway.server._registry.members()
+        give_up_at = time.monotonic() + 10
+        while not association.dimse.busy:
+            assert time.monotonic() < give_up_at
+            time.sleep(0.01)
+        served = association.dul.socket.socket
+        for option in (socket.TCP_NODELAY, socket.TCP_QUICKACK):
+            assert served.getsockopt(socket.IPPROTO_TCP, option) == 1
 
 
 def test_idle_associations_do_not_keep_others_waiting(running_gateway: RunGateway) -> None:

@@ -171,6 +171,7 @@ def stream_object(gateways: GatewayProcesses, number: int, size_bytes: int) -> i
         return status
 
 
+@pytest.mark.timeout(240)
 def test_large_objects_side_by_side_stay_within_bounds(gateway_processes: RunProcesses) -> None:
     processes = min(4, os.cpu_count() or 1)
     with gateway_processes(processes) as gateways:

@@ -103,8 +103,8 @@ def test_a_full_disk_is_told_at_the_end_and_leaves_nothing(tmp_path: Path, size_
     assert list(tmp_path.iterdir()) == []
 
 
-@given(pieces=st.lists(st.integers(0, 3 << 20), max_size=4), seed=st.integers(0, 1 << 30))
-@settings(max_examples=25, deadline=None)
+@given(pieces=st.lists(st.integers(0, 3 << 19), max_size=3), seed=st.integers(0, 1 << 30))
+@settings(max_examples=15, deadline=None)
 def test_aligned_files_hold_what_was_written(
     tmp_path_factory: pytest.TempPathFactory, pieces: list[int], seed: int
 ) -> None:

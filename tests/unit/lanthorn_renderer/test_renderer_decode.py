@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 from lanthorn_core.errors import DecodeFailed, NotRenderable
-from lanthorn_renderer.decode import CODECS, decode_frame
+from lanthorn_renderer.decode import CODECS, decode_frame, jpeg_size
 from lanthorn_renderer.frames import FrameReader
 from pydicom.encaps import encapsulate
 
@@ -113,11 +113,16 @@ async def test_garbage_is_a_failure_in_every_transfer_syntax(transfer_syntax: st
         decode_frame(replace(image, transfer_syntax_uid=transfer_syntax), garbage)
 
 
-async def test_a_jpeg_stream_of_another_size_is_refused() -> None:
-    reader = FrameReader(MemoryObjects(it=sample("SC_rgb_jpeg_dcmtk.dcm")))
+@pytest.mark.parametrize(
+    "name",
+    ["SC_rgb_jpeg_dcmtk.dcm", "JPEG-lossy.dcm", "JPEG-LL.dcm", "emri_small_jpeg_ls_lossless.dcm"],
+)
+async def test_a_jpeg_stream_of_another_size_is_refused(name: str) -> None:
+    reader = FrameReader(MemoryObjects(it=sample(name)))
     opened = await reader.open("it")
     image, frame = opened.describe_frame(0), await reader.fetch(opened, 0)
-    with pytest.raises(DecodeFailed, match="99 x 100 pixels"):
+    assert jpeg_size(frame) == (image.columns, image.rows)
+    with pytest.raises(DecodeFailed, match=f"99 x {image.rows} pixels, the JPEG stream"):
         decode_frame(replace(image, columns=99), frame)
 
 

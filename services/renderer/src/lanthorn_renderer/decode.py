@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from io import BytesIO
-from struct import pack
+from struct import pack, unpack_from
 from typing import Any, Final
 
 import gdcm
@@ -29,6 +29,8 @@ MAX_DECODED_BYTES: Final = 1 << 29
 """Larger frames are refused before a codec allocates them; a mammogram has 30 MB."""
 DEFLATED_IMAGE_FRAME: Final = "1.2.840.10008.1.2.8.1"
 _YBR: Final = frozenset({"YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420"})
+_START_OF_FRAME: Final = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
+"""SOF0 to SOF15, without DHT, JPG and DAC among them, and JPEG-LS's SOF55."""
 
 Samples = NDArray[np.integer[Any]]
 
@@ -183,16 +185,43 @@ def _rle(image: ImageDescription, frame: bytes) -> DecodedFrame:
     return _native(image, _RLE(packed_bytes, frame).samples.tobytes())
 
 
-def _jpeg_8_bit(image: ImageDescription, frame: bytes) -> DecodedFrame:
-    """Baseline and 8-bit Extended: libjpeg-turbo, which converts YCbCr faster than numpy."""
+def _of_claimed_size(codec: Codec) -> Codec:
+    """Guard a JPEG codec against streams of another size: some decode those for minutes."""
+
+    def decode(image: ImageDescription, frame: bytes) -> DecodedFrame:
+        size = jpeg_size(frame)
+        if size is not None and size != (image.columns, image.rows):
+            raise DecodeFailed(
+                f"the header says {image.columns} x {image.rows} pixels, "
+                f"the JPEG stream {size[0]} x {size[1]}"
+            )
+        return codec(image, frame)
+
+    return decode
+
+
+def jpeg_size(frame: bytes) -> tuple[int, int] | None:
+    """Read columns and rows from a JPEG or JPEG-LS stream, None where it does not tell.
+
+    References
+    ----------
+    ITU-T T.81 Section B.2.2; ITU-T T.87 Section C.2.2.
+    """
+    pos = 2
+    while pos + 9 <= len(frame) and frame[pos] == 0xFF:
+        marker = frame[pos + 1]
+        if marker in _START_OF_FRAME:
+            rows, columns = unpack_from(">HH", frame, pos + 5)
+            return columns, rows
+        pos += 2 + int.from_bytes(frame[pos + 2 : pos + 4], "big")
+    return None
+
+
+def _jpeg(image: ImageDescription, frame: bytes) -> DecodedFrame:
+    """Decode Baseline and Extended; the 8-bit ones by libjpeg-turbo, which converts YCbCr fast."""
     if image.bits_stored > 8:
         return _gdcm(image, frame)
     with Image.open(BytesIO(frame), formats=("JPEG",)) as picture:
-        if picture.size != (image.columns, image.rows):
-            raise DecodeFailed(
-                f"the header says {image.columns} x {image.rows} pixels, "
-                f"the JPEG stream {picture.width} x {picture.height}"
-            )
         if image.samples_per_pixel == 1:
             return DecodedFrame(np.asarray(picture.convert("L")), image.photometric_interpretation)
         if image.photometric_interpretation not in _YBR and "adobe_transform" not in picture.info:
@@ -233,8 +262,9 @@ def _gdcm(image: ImageDescription, frame: bytes) -> DecodedFrame:
 
 
 _RLE: Final = _pydicom("pydicom")
-_JPEG_LOSSLESS: Final = _pydicom("gdcm")
-_JPEG_LS: Final = _pydicom("pyjpegls")
+_JPEG: Final = _of_claimed_size(_jpeg)
+_JPEG_LOSSLESS: Final = _of_claimed_size(_pydicom("gdcm"))
+_JPEG_LS: Final = _of_claimed_size(_pydicom("pyjpegls"))
 _JPEG_2000: Final = _pydicom("pylibjpeg")
 
 CODECS: Final[Mapping[str, Codec]] = {
@@ -244,8 +274,8 @@ CODECS: Final[Mapping[str, Codec]] = {
     uid.ExplicitVRBigEndian: _native,
     DEFLATED_IMAGE_FRAME: _deflated,
     uid.RLELossless: _rle,
-    uid.JPEGBaseline8Bit: _jpeg_8_bit,
-    uid.JPEGExtended12Bit: _jpeg_8_bit,
+    uid.JPEGBaseline8Bit: _JPEG,
+    uid.JPEGExtended12Bit: _JPEG,
     uid.JPEGLossless: _JPEG_LOSSLESS,
     uid.JPEGLosslessSV1: _JPEG_LOSSLESS,
     uid.JPEGLSLossless: _JPEG_LS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from time import perf_counter
 from typing import Annotated, Final
 
@@ -27,6 +28,8 @@ _RAW_MEDIA_TYPES: Final = {
     "1.2.840.10008.1.2.4.90": "image/jp2",  # JPEG 2000, lossless only
     "1.2.840.10008.1.2.4.91": "image/jp2",  # JPEG 2000
 }
+FRAMES_IN_HAND: Final = 8
+"""Requests beyond these wait before their frame is read, so that a burst does not fill memory."""
 _LARGEST_SIDE: Final = 1 << 16
 
 
@@ -60,12 +63,14 @@ class FrameCount(BaseModel):
 def frame_routes(frames: FrameReader, pool: DecoderPool) -> APIRouter:
     """Make the routes over what they read from and decode with."""
     router = APIRouter(prefix="/v1")
+    in_hand = asyncio.Semaphore(FRAMES_IN_HAND)
 
     @router.get("/frame", response_class=Response)
     async def frame(query: Annotated[FrameQuery, Query()]) -> Response:
         """Answer one frame as a picture, or as it is stored."""
         started = perf_counter()
-        image = await render_frame(frames, pool, query.to_request())
+        async with in_hand:
+            image = await render_frame(frames, pool, query.to_request())
         FRAME_SECONDS.labels(query.mode).observe(perf_counter() - started)
         return Response(image.body, media_type=image.media_type)
 

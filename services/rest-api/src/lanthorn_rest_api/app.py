@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
-from starlette.types import Receive, Scope, Send
+from starlette.routing import BaseRoute
 
 from lanthorn_core.runtime.health import HealthApp
 from lanthorn_core.runtime.settings import Settings
 from lanthorn_rest_api import explorer_files, metrics_orthanc
 from lanthorn_rest_api.authentication import AccessRules
+from lanthorn_rest_api.compression import CompressedAnswers
 from lanthorn_rest_api.http_rules import OrthancHttp
 from lanthorn_rest_api.orthanc_errors import install_error_handlers
 from lanthorn_rest_api.rest import (
@@ -59,6 +60,10 @@ ROUTES = (
 """In the order in which they are tried: what is asked most often comes first."""
 
 
+_CHANGING_POSTS = frozenset({"/instances", "/tools/bulk-delete"})
+"""Routes whose POST changes what is stored; that of others only asks."""
+
+
 def create_app(settings: Settings, open_services: OpenServices = open_services) -> FastAPI:
     """Build the application.
 
@@ -81,14 +86,18 @@ def create_app(settings: Settings, open_services: OpenServices = open_services) 
         lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False
     )
     # Not `include_router`: one flat list tells the methods of a path (405) and the tree's nodes.
-    app.router.routes.extend(ROUTES)
+    app.router.routes.extend(
+        route for route in ROUTES if not (settings.read_only and _changes_the_store(route))
+    )
     install_error_handlers(app, describe=settings.http_describe_errors)
     app.add_middleware(
         OrthancHttp,
         access=access_rules(settings),
-        health=_Health(app),
+        health=_health(app),
         describe_errors=settings.http_describe_errors,
     )
+    if settings.http_compression_enabled:
+        app.add_middleware(CompressedAnswers)
     return app
 
 
@@ -103,20 +112,28 @@ def access_rules(settings: Settings) -> AccessRules:
     return AccessRules(users, remote_access_allowed=settings.remote_access_allowed)
 
 
-class _Health:
-    """The health routes, which know their ports only once the application has started."""
+def _changes_the_store(route: BaseRoute) -> bool:
+    """Tell whether `ReadOnly` takes a route away; like Orthanc, such a server does not know it."""
+    methods = getattr(route, "methods", None) or set()
+    return bool(methods & {"PUT", "DELETE"}) or (
+        "POST" in methods and getattr(route, "path", "") in _CHANGING_POSTS
+    )
 
-    def __init__(self, app: FastAPI) -> None:
-        self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        services: Services = self._app.state.services
-        health = HealthApp(
-            {
-                "object_store": services.objects.check,
-                "stream": services.publisher.check,
-                "index": services.reader.check,
-                "renderer": services.renderer.check,
-            }
-        )
-        await health(scope, receive, send)
+def _health(app: FastAPI) -> HealthApp:
+    """Build the health routes, which know the ports only once the application has started."""
+
+    def check_of(name: str) -> Callable[[], Awaitable[None]]:
+        async def check() -> None:
+            services: Services = app.state.services
+            await getattr(services, name).check()
+
+        return check
+
+    names = {
+        "object_store": "objects",
+        "stream": "publisher",
+        "index": "reader",
+        "renderer": "renderer",
+    }
+    return HealthApp({shown: check_of(name) for shown, name in names.items()})

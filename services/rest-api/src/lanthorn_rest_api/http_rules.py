@@ -11,6 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lanthorn_core.errors import UnknownResource
 from lanthorn_rest_api.authentication import CHALLENGE, USERNAME, AccessRules
 from lanthorn_rest_api.barrier import WARNINGS
 from lanthorn_rest_api.orthanc_errors import METHODS, error_answer
@@ -92,6 +93,10 @@ class OrthancHttp:
             await Response(status_code=status)(scope, receive, send)
             return
         scope["method"] = method
+        if "\0" in scope["path"]:  # in no name of ours; the database would not even look
+            answer = error_answer(UnknownResource(), scope, describe=self._describe_errors)
+            await answer(scope, receive, send)
+            return
         await (self._health if scope["path"] == METRICS else self._app)(scope, receive, send)
 
 

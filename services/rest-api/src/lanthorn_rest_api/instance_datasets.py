@@ -78,6 +78,22 @@ async def read_instance(
         return _parse(data, instance)
 
 
+async def inflated_pixels(services: Services, instance: StoredInstance) -> bytes | None:
+    """Read the pixels of a deflated data set, which lie nowhere; None when there are none.
+
+    Raises
+    ------
+    InvalidDataset, StorageUnavailable, UnknownResource
+        As `read_instance`.
+    """
+    async with services.budget.reserve(instance.size_bytes):
+        data = await services.objects.get(instance.object_key)
+        dataset = await in_thread(read_dataset, data, until_pixels=False)
+        if PIXEL_DATA not in dataset:
+            return None
+        return bytes(dataset.get_item(PIXEL_DATA).value or b"")
+
+
 def mark_pixels(parsed: InstanceDataset) -> FileDataset:
     """Return the data set with an empty Pixel Data element if there are pixels."""
     if parsed.has_pixels:

@@ -154,17 +154,27 @@ async def read_json(request: Request) -> Any:
     Raises
     ------
     BadRequest
-        The body is not JSON.
+        The body is not JSON, or a text in it holds a zero byte, which no text of DICOM does.
     """
     body = await request.body()
     try:
-        return orjson.loads(body)
+        value = orjson.loads(body)
     except orjson.JSONDecodeError:
-        pass
-    try:
-        return pyjson5.decode_utf8(body)
-    except (ValueError, pyjson5.Json5Exception) as error:
-        raise BadRequest("The body must contain a JSON document") from error
+        try:
+            value = pyjson5.decode_utf8(body)
+        except (ValueError, pyjson5.Json5Exception) as error:
+            raise BadRequest("The body must contain a JSON object") from error
+    if b"\\" in body and _has_zero_byte(value):
+        raise BadRequest("A text must not contain zero bytes")
+    return value
+
+
+def _has_zero_byte(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(_has_zero_byte(part) for part in (*value.keys(), *value.values()))
+    return isinstance(value, list) and any(map(_has_zero_byte, value))
 
 
 async def read_object(request: Request) -> dict[str, Any]:
@@ -175,11 +185,7 @@ async def read_object(request: Request) -> dict[str, Any]:
     BadRequest
         It is something else.
     """
-    message = "The body must contain a JSON object"
-    try:
-        value = await read_json(request)
-    except BadRequest as error:
-        raise BadRequest(message) from error
+    value = await read_json(request)
     if not isinstance(value, dict):
-        raise BadRequest(message)
+        raise BadRequest("The body must contain a JSON object")
     return value

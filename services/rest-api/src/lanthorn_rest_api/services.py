@@ -77,4 +77,9 @@ def services_of(connection: HTTPConnection) -> Services:
     return services
 
 
-ServicesDep = Annotated[Services, Depends(services_of)]
+async def _services(connection: HTTPConnection) -> Services:
+    # A coroutine, because FastAPI sends plain functions to a thread, which costs more than they do.
+    return services_of(connection)
+
+
+ServicesDep = Annotated[Services, Depends(_services)]

@@ -23,8 +23,7 @@ from lanthorn_rest_api.zip_reading import Archive, UnreadableEntry, ZipEntry, Zi
 log = structlog.get_logger(__name__)
 
 _FLUSH_BYTES: Final = 1 << 20
-_FILE_META_GROUP: Final = b"\x02\x00"
-_FIRST_GROUPS: Final = frozenset({_FILE_META_GROUP, b"\x08\x00", b"\x00\x08"})
+_FIRST_GROUPS: Final = frozenset({b"\x02\x00", b"\x08\x00", b"\x00\x08"})
 """Group 0002, and group 0008 in both byte orders: what a data set without preamble begins with."""
 _LARGEST_BARE_DATASET_BYTES: Final = 256 << 20
 """A data set without File Meta Information is completed in memory."""
@@ -166,28 +165,20 @@ def as_dicom_file(upload: SpooledUpload) -> Sequence[bytes] | Path:
     InvalidDataset
         It is neither a file nor a bare data set.
     """
+    if not looks_like_dicom(upload.beginning):
+        raise InvalidDataset("neither a DICOM file nor a data set")
     is_file = is_part10(upload.beginning)
     if not is_file and upload.size_bytes > _LARGEST_BARE_DATASET_BYTES:
         raise InvalidDataset("a bare data set is too large")
     content = upload.take()
     if isinstance(content, bytes):
-        return [content if is_file else _completed(content)]
+        return [normalize_upload(content)]
     if is_file:
         return content
     try:
-        return [_completed(content.read_bytes())]
+        return [normalize_upload(content.read_bytes())]
     finally:
         content.unlink(missing_ok=True)
-
-
-def _completed(content: bytes) -> bytes:
-    """Give a bare data set what makes it a file."""
-    if content.startswith(_FILE_META_GROUP):
-        # Only the preamble was cut off.
-        return bytes(128) + b"DICM" + content
-    if not looks_like_dicom(content):
-        raise InvalidDataset("neither a DICOM file nor a data set")
-    return normalize_upload(content)
 
 
 @contextmanager

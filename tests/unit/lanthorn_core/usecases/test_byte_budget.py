@@ -8,8 +8,9 @@ from contextlib import AsyncExitStack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lanthorn_core.usecases.byte_budget import ByteBudget
 from prometheus_client import REGISTRY
+
+from lanthorn_core.usecases.byte_budget import ByteBudget
 
 
 async def turn() -> None:

@@ -235,14 +235,17 @@ def read_dataset(data: Buffer, *, until_pixels: bool = True) -> FileDataset:
             raise InvalidDataset(f"pydicom cannot read the data set: {exc}") from exc
     group_2, _ = _scan_group_2(data)
     beginning = bytes(data[: meta.dataset_offset])
-    return FileDataset(
+    dataset = make_dataset(elements, encoding)
+    read = FileDataset(
         BytesIO(),
-        make_dataset(elements, encoding),
+        dataset,
         preamble=beginning[:_PREAMBLE],
         file_meta=FileMetaDataset(Dataset(raw_elements(beginning, group_2, EXPLICIT_LITTLE))),
-        is_implicit_VR=encoding.implicit,
-        is_little_endian=encoding.little_endian,
     )
+    read.set_original_encoding(
+        encoding.implicit, encoding.little_endian, dataset.original_character_set
+    )
+    return read
 
 
 def _from_pixels_on(data: Buffer, meta: FileMeta, header: Header) -> bytes:

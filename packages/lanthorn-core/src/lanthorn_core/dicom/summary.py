@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from lanthorn_core.dicom.charset import TextDecoder, decoder_for
+from lanthorn_core.dicom.encodings import EXPLICIT_VR_BIG_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN
 from lanthorn_core.dicom.identifiers import Identity
 from lanthorn_core.dicom.maintags import MAIN_TAGS, MainTag
 from lanthorn_core.dicom.orthancjson import to_orthanc_json
@@ -34,11 +35,13 @@ _INSTANCE_NUMBER: Final = 0x0020_0013
 _NUMBER_OF_TEMPORAL_POSITIONS: Final = 0x0020_0105
 _IMAGES_IN_ACQUISITION: Final = 0x0020_1002
 _NUMBER_OF_FRAMES: Final = 0x0028_0008
+_BITS_ALLOCATED: Final = 0x0028_0100
 _PIXEL_REPRESENTATION: Final = 0x0028_0103
 _NUMBER_OF_SLICES: Final = 0x0054_0081
 _NUMBER_OF_TIME_SLICES: Final = 0x0054_0101
 _IMAGE_INDEX: Final = 0x0054_1330
 
+_NATIVE_EXPLICIT: Final = frozenset({EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN})
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,19}")
 _UINT32_MAX: Final = 0xFFFF_FFFF
 
@@ -187,6 +190,26 @@ def summarize(
         expected_number_of_instances=_expected_number_of_instances(text),
         specific_character_set=text.specific_character_set,
     )
+
+
+def pixel_data_vr_metadata(header: Header) -> str | None:
+    """Return Orthanc's metadata `PixelDataVR`: the VR of native Pixel Data if it is not the usual.
+
+    Parameters
+    ----------
+    header : Header
+        The header of a scan.
+
+    Returns
+    -------
+    str or None
+        ``OB`` or ``OW`` where Bits Allocated (0028,0100) would have the other.
+    """
+    if header.transfer_syntax_uid not in _NATIVE_EXPLICIT or header.pixel_data_vr is None:
+        return None
+    bits = _integer(HeaderText(header, "Ascii").get(_BITS_ALLOCATED))
+    usual = "OW" if bits is not None and bits > 8 else "OB"
+    return None if header.pixel_data_vr == usual else header.pixel_data_vr
 
 
 def _with_extra(main_tags: tuple[MainTag, ...], extra: Iterable[int]) -> list[tuple[int, str]]:

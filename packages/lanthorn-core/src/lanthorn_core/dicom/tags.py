@@ -62,8 +62,9 @@ def parse_tag(text: str) -> int:
     numeric = _NUMERIC.fullmatch(text)
     if numeric:
         return int(numeric[1] + numeric[2], 16)
-    tag = _tag_of_public_name().get(text) or tag_for_keyword(text.removeprefix(_RETIRED))
-    if tag is None:
+    keyword = text.removeprefix(_RETIRED)
+    tag = _tag_of_public_name().get(text) or tag_for_keyword(keyword)
+    if tag is None or not keyword:
         raise UnknownTag(f"Unknown DICOM tag: {text!r}")
     return tag
 

@@ -128,7 +128,8 @@ def _read_s3(environ: Mapping[str, str]) -> S3Endpoint:
 def _by_variable(error: SettingsError, variables: Mapping[str, str]) -> SettingsError:
     def renamed(problem: Problem) -> Problem:
         field = problem.option.partition(".")[0]
-        value = "(hidden)" if field in {"secret_key", "database_url", "nats_url"} else problem.value
+        hidden = field in {"secret_key", "database_url", "nats_url"} and problem.value
+        value = "(hidden)" if hidden else problem.value
         return Problem(variables.get(field, problem.option), value, problem.expected)
 
     return SettingsError([renamed(problem) for problem in error.problems])

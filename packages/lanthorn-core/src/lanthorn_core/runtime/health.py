@@ -184,12 +184,15 @@ async def serve_asgi(
         await stop.wait()
         server.should_exit = True
 
+    started = True
     with listener:
         async with asyncio.TaskGroup() as group:
             ending = group.create_task(end_on_stop(), name="http-stop")
             try:
                 await server.serve(sockets=[listener])
+            except SystemExit:  # uvicorn's word for a start-up that failed
+                started = False
             finally:
                 ending.cancel()
-        if not server.started and not stop.is_set():
-            raise RuntimeError("the application did not start")
+    if not started:
+        raise RuntimeError("the application did not start")

@@ -16,6 +16,8 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+log = structlog.get_logger()
+
 LEVELS: Final = ("debug", "info", "warning", "error")
 
 _LIBRARY_LEVELS: Final = {
@@ -29,14 +31,13 @@ _LIBRARY_LEVELS: Final = {
     "httpx2": logging.WARNING,
     "httpcore2": logging.WARNING,
     "PIL": logging.WARNING,
+    "pylibjpeg": logging.WARNING,
     "asyncio": logging.WARNING,
 }
 
 
-def configure_logging(
-    service: str, *, level: str = "info", json: bool = True, stream: TextIO | None = None
-) -> None:
-    """Set up logging for this process; called once, before anything is logged.
+def configure_logging(service: str, *, level: str = "info", json: bool = True) -> None:
+    """Set up logging to standard output for this process; called once, before anything is logged.
 
     Parameters
     ----------
@@ -46,13 +47,11 @@ def configure_logging(
         Least level that is written, one of `LEVELS`.
     json : bool
         Lines of JSON; else text for a person at a console.
-    stream : text file, optional
-        Where the lines go; standard output by default.
     """
     if level not in LEVELS:
         raise ValueError(f"level must be one of {', '.join(LEVELS)}, got {level!r}")
     threshold = logging.getLevelNamesMapping()[level.upper()]
-    out = sys.stdout if stream is None else stream
+    out = sys.stdout
     shared = _shared_processors(service)
     renderers = _json_renderers() if json else _console_renderers(out)
     structlog.configure(
@@ -62,9 +61,21 @@ def configure_logging(
         cache_logger_on_first_use=False,
     )
     _route_library_records(shared, renderers, out, threshold)
-    # pydicom's warnings quote the values that they warn of.
-    warnings.filterwarnings("ignore", module=r"pydicom(\..*)?$")
-    logging.captureWarnings(True)
+    warnings.showwarning = _log_warning
+
+
+def _log_warning(  # noqa: PLR0917  # the signature of `warnings.showwarning`
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    # A UserWarning is a library's own, and pydicom's quote the values that they warn of.
+    text = "" if issubclass(category, UserWarning) else str(message)
+    place = f"{filename}:{lineno}"
+    log.warning("warning_raised", category=category.__name__, place=place, text=text)
 
 
 def _shared_processors(service: str) -> list[Processor]:
@@ -104,6 +115,7 @@ def _route_library_records(
     shared: Sequence[Processor], renderers: Sequence[Processor], out: TextIO, threshold: int
 ) -> None:
     handler = logging.StreamHandler(out)
+    handler.addFilter(_is_wanted)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
@@ -113,8 +125,16 @@ def _route_library_records(
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(threshold)
-    for name, least in _LIBRARY_LEVELS.items():
-        logger = logging.getLogger(name)
-        logger.setLevel(max(least, threshold))
-        logger.handlers = []
-        logger.propagate = True
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logging.getLogger(name).handlers = []
+        logging.getLogger(name).propagate = True
+
+
+def _is_wanted(record: logging.LogRecord) -> bool:
+    """Apply `_LIBRARY_LEVELS`; levels set on the loggers are undone when a library is imported."""
+    name = record.name
+    while name:
+        if name in _LIBRARY_LEVELS:
+            return record.levelno >= _LIBRARY_LEVELS[name]
+        name = name.rpartition(".")[0]
+    return True

@@ -16,7 +16,7 @@ from lanthorn_rest_api.parameters import LARGEST
 from lanthorn_rest_api.resources_json import orthanc_time
 from lanthorn_rest_api.services import ServicesDep
 
-router = APIRouter(dependencies=[Depends(current_index)])
+router = APIRouter()
 
 CHANGE_TYPES: Final = frozenset(
     {
@@ -44,7 +44,7 @@ CHANGE_TYPES: Final = frozenset(
 DEFAULT_LIMIT: Final = 100
 
 
-@router.get("/changes")
+@router.get("/changes", dependencies=[Depends(current_index)])
 async def list_changes(request: Request, services: ServicesDep) -> Response:
     """Show a window of the log."""
     parameters = request.query_params
@@ -64,7 +64,7 @@ async def list_changes(request: Request, services: ServicesDep) -> Response:
     return json_answer(_page_json(page))
 
 
-@router.delete("/changes")
+@router.delete("/changes", dependencies=[Depends(current_index)])
 async def clear_changes(services: ServicesDep) -> Response:
     """Empty the log; its counter goes on."""
     await services.editor.clear_changes()

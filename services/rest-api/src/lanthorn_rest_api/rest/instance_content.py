@@ -17,6 +17,7 @@ from lanthorn_rest_api.barrier import current_index
 from lanthorn_rest_api.dataset_content import NothingThere, content, in_little_endian, path_tag
 from lanthorn_rest_api.instance_datasets import (
     PIXEL_DATA,
+    inflated_pixels,
     pixel_layout,
     read_instance,
 )
@@ -46,7 +47,7 @@ async def value_at(public_id: str, path: str, services: ServicesDep) -> Response
     instance = await stored_instance(services, public_id)
     tag = parse_tag(steps[0])
     try:
-        if tag == PIXEL_DATA and instance.pixel_data_offset is not None:
+        if tag == PIXEL_DATA:
             return await _pixels(services, instance, steps[1:])
         whole = tag > PIXEL_DATA
         parsed = await read_instance(services, instance, whole=whole)
@@ -60,14 +61,17 @@ async def value_at(public_id: str, path: str, services: ServicesDep) -> Response
 
 async def _pixels(services: Services, instance: StoredInstance, steps: list[str]) -> Response:
     """Pixel Data is never read as a whole: its blocks are found, and one is sent."""
+    if instance.pixel_data_offset is None:
+        inflated = await inflated_pixels(services, instance)
+        if inflated is None:
+            raise NothingThere
+        block = _block(steps, count=1)
+        return json_answer(["0"]) if block is None else Response(inflated, media_type=_BYTES)
     layout = await pixel_layout(services.objects, instance)
-    if not steps:
+    block = _block(steps, count=len(layout.blocks))
+    if block is None:
         return json_answer([str(number) for number in range(len(layout.blocks))])
-    if not (steps[0].isascii() and steps[0].isdigit()):
-        raise InvalidDataset("Invalid Block URI: not a number")
-    if len(steps) > 1 or len(steps[0]) > 9 or int(steps[0]) >= len(layout.blocks):
-        raise NothingThere
-    start, length = layout.blocks[int(steps[0])]
+    start, length = layout.blocks[block]
     encoding = encoding_of(instance.transfer_syntax_uid)
     if encoding is not None and not encoding.little_endian:
         async with services.budget.reserve(length):
@@ -80,3 +84,14 @@ async def _pixels(services: Services, instance: StoredInstance, steps: list[str]
         headers={"Content-Length": str(length)},
         media_type=_BYTES,
     )
+
+
+def _block(steps: list[str], *, count: int) -> int | None:
+    """Read which block is meant; None when the path ends before it."""
+    if not steps:
+        return None
+    if not (steps[0].isascii() and steps[0].isdigit()):
+        raise InvalidDataset("Invalid Block URI: not a number")
+    if len(steps) > 1 or len(steps[0]) > 9 or int(steps[0]) >= count:
+        raise NothingThere
+    return int(steps[0])

@@ -48,6 +48,12 @@ FROM instance JOIN series USING (series_pk) JOIN study USING (study_pk)
 WHERE {level}.public_id = $1
 ORDER BY study_pk, series_pk, index_in_series, instance_pk
 
+-- name: stored_instance
+SELECT public_id, object_key, size_bytes, sop_class_uid,
+    main_tags ->> 'SOPInstanceUID' AS sop_instance_uid, transfer_syntax_uid,
+    pixel_data_offset, number_of_frames
+FROM instance WHERE public_id = $1
+
 -- name: statistics
 SELECT patient_count, study_count, series_count, instance_count, size_bytes FROM statistic
 
