@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from lanthorn_core.dicom.part10 import read_file_meta
 from pydicom.dataset import FileDataset
 
+from lanthorn_core.dicom.part10 import read_file_meta
 from tests.fixtures.gateway import RunningGateway
 
 pytestmark = pytest.mark.conformance

@@ -109,6 +109,18 @@ async def test_a_spool_file_is_gone_also_when_its_put_fails(store: ObjectStore) 
     assert not spooled.exists()
 
 
+async def test_a_spool_file_is_gone_also_when_its_put_is_cancelled(store: ObjectStore) -> None:
+    spooled = [store.spool_folder / f"arriving-{number}" for number in range(30)]
+    for file in spooled:
+        file.write_bytes(os.urandom(100_000))
+    puts = [asyncio.ensure_future(store.put(f"cancelled/{file.name}", file)) for file in spooled]
+    await asyncio.sleep(0)
+    for put in puts:
+        put.cancel()
+    await asyncio.wait(puts)
+    assert not any(file.exists() for file in spooled)
+
+
 async def test_a_file_elsewhere_is_refused_and_stays(store: ObjectStore, tmp_path: Path) -> None:
     foreign = tmp_path / "foreign"
     foreign.write_bytes(TEN)

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 import structlog
+
 from lanthorn_core.dicom.identifiers import public_id
 from lanthorn_core.dicom.part10 import read_file_meta
-
 from tests.fixtures.dicom_files import as_file, make_ct
 from tests.fixtures.dimse_sender import EncodedInstance, Sender, SenderError
 from tests.fixtures.running_lanthorn import RunningLanthorn, lanthorn_up

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lanthorn_embedded.datafolder import DataFolder
 
+from lanthorn_embedded.datafolder import DataFolder
 from tests.fixtures.processes import processes_of, wait_for_no_process
 
 # A supervisor with real engines and a child that has a child of its own, like the renderer.

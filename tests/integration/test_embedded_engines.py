@@ -14,12 +14,12 @@ from pathlib import Path
 import asyncpg
 import nats
 import pytest
+
 from lanthorn_embedded.engines import accounts
 from lanthorn_embedded.engines.nats import NatsEngine
 from lanthorn_embedded.engines.postgres import PostgresEngine
 from lanthorn_embedded.errors import EngineFailed
 from lanthorn_embedded.supervisor import Supervisor
-
 from tests.fixtures.processes import wait_for_no_process
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes somebody else")

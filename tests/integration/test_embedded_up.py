@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lanthorn_embedded.sockets import LOOPBACK, ReservedPort
 
+from lanthorn_embedded.sockets import LOOPBACK, ReservedPort
 from tests.fixtures.processes import processes_of, wait_for_no_process
 from tests.fixtures.running_lanthorn import (
     RunningLanthorn,

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, suppress
 
 import pytest
-from lanthorn_dimse_gateway.contexts import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
 from pynetdicom import AE, build_context, build_role
 
+from lanthorn_dimse_gateway.contexts import STORAGE_SOP_CLASSES, TRANSFER_SYNTAXES
 from tests.fixtures.gateway import (
     A_ABORT,
     A_ASSOCIATE_AC,

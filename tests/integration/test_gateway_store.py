@@ -16,6 +16,9 @@ from pathlib import Path
 import nats
 import pydicom
 import pytest
+from pydicom.uid import generate_uid
+from pynetdicom import evt
+
 from lanthorn_core.dicom.part10 import read_file_meta
 from lanthorn_core.errors import BusUnavailable, StorageFull
 from lanthorn_core.events import Event, InstanceStored, decode_event
@@ -23,9 +26,6 @@ from lanthorn_core.ports.bus import EventPublisher, StreamPosition
 from lanthorn_core.ports.object_store import ObjectStore
 from lanthorn_core.runtime.settings import Settings
 from lanthorn_core.wiring import open_object_store
-from pydicom.uid import generate_uid
-from pynetdicom import evt
-
 from tests.fixtures.gateway import (
     A_ABORT,
     A_RELEASE_RP,

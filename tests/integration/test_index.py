@@ -6,6 +6,8 @@ import asyncio
 import hashlib
 
 import pytest
+from pydicom.uid import generate_uid
+
 from lanthorn_core import wiring
 from lanthorn_core.dicom.matching import parse_constraint
 from lanthorn_core.dicom.tags import parse_tag
@@ -22,8 +24,6 @@ from lanthorn_core.ports.index import FindQuery, OrderBy, Statistics
 from lanthorn_core.usecases.delete_resources import DeleteResources
 from lanthorn_core.usecases.receipts import new_receipt_id, object_key
 from lanthorn_core.usecases.store_instance import ReceivedInstance
-from pydicom.uid import generate_uid
-
 from tests.fixtures.dicom_files import as_file, ct_file, make_ct
 from tests.fixtures.index import REST_ORIGIN, MakeSystem, System
 
@@ -31,8 +31,8 @@ from tests.fixtures.index import REST_ORIGIN, MakeSystem, System
 async def settled(check, *, within_s: float = 10.0) -> None:
     """Wait until a coroutine function answers true."""
     async with asyncio.timeout(within_s):
-        while not await check():
-            await asyncio.sleep(0.05)
+        while not await check():  # noqa: ASYNC110
+            await asyncio.sleep(0.05)  # another task or process acts
 
 
 async def test_a_stored_instance_is_found_at_all_four_levels(system: System) -> None:

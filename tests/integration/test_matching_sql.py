@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncpg
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from lanthorn_core.adapters.index_postgres.search import build
 from lanthorn_core.dicom.matching import matches, parse_constraint
 from lanthorn_core.model import Level

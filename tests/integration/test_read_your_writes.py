@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lanthorn_core.dicom.identifiers import public_id
 
+from lanthorn_core.dicom.identifiers import public_id
 from tests.fixtures.dicom_files import as_file, make_ct
 from tests.fixtures.dimse_sender import EncodedInstance, Sender
 from tests.fixtures.running_lanthorn import RunningLanthorn, lanthorn_up

@@ -17,6 +17,8 @@ import numpy as np
 import psutil
 import pydicom
 import pytest
+from PIL import Image
+
 from lanthorn_core.adapters.objects_fs import FilesystemObjectStore
 from lanthorn_core.adapters.renderer_http import HttpRenderer
 from lanthorn_core.errors import (
@@ -27,8 +29,6 @@ from lanthorn_core.errors import (
     UnknownResource,
 )
 from lanthorn_core.ports.renderer import RenderRequest
-from PIL import Image
-
 from tests.fixtures.dicom_files import ct_file
 
 DATA = Path(__file__).parents[1] / "data" / "pydicom"

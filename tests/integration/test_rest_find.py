@@ -113,17 +113,33 @@ async def test_bad_searches_are_refused_in_orthancs_words(
     assert await rest_api.refusal("POST", "/tools/find", body) == (status, code, details)
 
 
-async def test_zero_bytes_are_no_text(rest_api: RestApi) -> None:
-    await rest_api.store(ct_file(PatientID="P1"))
-    for body in (
-        study_query(PatientName="a\0b"),
-        study_query() | {"ParentPatient": "\0"},
-        study_query() | {"Labels": ["\0"]},
-    ):
-        answer = await rest_api.client.post("/tools/find", json=body)
-        assert answer.status_code in {200, 400}
-        assert answer.json() == [] or answer.json()["OrthancStatus"] == 8
+@pytest.mark.parametrize("odd", ["\\u0000", "\\ud800", "\\udc00x"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"Level": "Study", "Query": {"PatientName": "%s"}}',
+        '{"Level": "Study", "Query": {}, "ParentPatient": "%s"}',
+        '{"Level": "Study", "Query": {}, "Labels": ["%s"]}',
+        '{"Level": "%s", "Query": {}}',
+        '{"Level": "Study", "Query": {}, "%s": 1}',
+    ],
+)
+async def test_what_is_no_text_is_refused(rest_api: RestApi, body: str, odd: str) -> None:
+    answer = await rest_api.client.post("/tools/find", content=body % odd)
+    assert (answer.status_code, answer.json()["OrthancStatus"]) == (400, 8)
+
+
+async def test_depth_of_a_body_does_no_harm(rest_api: RestApi) -> None:
+    body = '{"a": ' + "[" * 900 + '"\\\\"' + "]" * 900 + "}"
+    answer = await rest_api.client.post("/tools/find", content=body)
+    assert answer.json()["Details"] == 'Field "Level" is missing, or should be a string'
+    answer = await rest_api.client.post("/tools/find", content=body.replace("[", "[" * 200))
+    assert answer.status_code == 400
+
+
+async def test_zero_bytes_name_no_resource(rest_api: RestApi) -> None:
     assert (await rest_api.client.get("/patients/%00")).status_code == 404
+    assert (await rest_api.client.post("/tools/lookup", content=b"\0")).status_code == 200
 
 
 async def test_a_body_counts_as_json_whatever_it_says(rest_api: RestApi) -> None:

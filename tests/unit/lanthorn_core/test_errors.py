@@ -5,14 +5,15 @@ from __future__ import annotations
 from http import HTTPStatus
 from pathlib import Path
 
-from lanthorn_core.errors import ORTHANC_ERRORS
-from lanthorn_core.runtime.errors_reference import all_errors, reference
 from pynetdicom.status import (
     GENERAL_STATUS,
     QR_FIND_SERVICE_CLASS_STATUS,
     QR_MOVE_SERVICE_CLASS_STATUS,
     STORAGE_SERVICE_CLASS_STATUS,
 )
+
+from lanthorn_core.errors import ORTHANC_ERRORS
+from lanthorn_core.runtime.errors_reference import all_errors, reference
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "errors.md"
 

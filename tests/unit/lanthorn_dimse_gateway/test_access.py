@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from pynetdicom.pdu import A_ASSOCIATE_RJ
+
 from lanthorn_dimse_gateway.access import (
     APPLICATION_CONTEXT_NOT_SUPPORTED,
     CALLED_AE_TITLE_NOT_RECOGNIZED,
@@ -14,7 +16,6 @@ from lanthorn_dimse_gateway.access import (
     Requestor,
     Service,
 )
-from pynetdicom.pdu import A_ASSOCIATE_RJ
 
 NOBODY: frozenset[Service] = frozenset()
 

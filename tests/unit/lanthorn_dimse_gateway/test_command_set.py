@@ -7,6 +7,12 @@ import io
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pynetdicom.dimse_messages import C_ECHO_RQ as EchoRequest
+from pynetdicom.dimse_messages import C_STORE_RQ as StoreRequest
+from pynetdicom.dimse_messages import DIMSEMessage
+from pynetdicom.dimse_primitives import C_ECHO, C_STORE
+from pynetdicom.pdu_primitives import P_DATA
+
 from lanthorn_dimse_gateway.command_set import (
     C_ECHO_RQ,
     C_STORE_RQ,
@@ -15,11 +21,6 @@ from lanthorn_dimse_gateway.command_set import (
     decode_command,
     encode_response,
 )
-from pynetdicom.dimse_messages import C_ECHO_RQ as EchoRequest
-from pynetdicom.dimse_messages import C_STORE_RQ as StoreRequest
-from pynetdicom.dimse_messages import DIMSEMessage
-from pynetdicom.dimse_primitives import C_ECHO, C_STORE
-from pynetdicom.pdu_primitives import P_DATA
 
 UIDS = st.from_regex(r"[1-9](\.(0|[1-9][0-9]{0,5})){1,8}", fullmatch=True)
 CT = "1.2.840.10008.5.1.4.1.1.2"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pydicom.uid
 import pytest
+from pynetdicom.sop_class import _STORAGE_CLASSES
+
 from lanthorn_dimse_gateway.contexts import (
     GE_PRIVATE_IMPLICIT,
     STORAGE_SOP_CLASSES,
@@ -15,7 +17,6 @@ from lanthorn_dimse_gateway.contexts import (
     ProposedContext,
     select_by_pattern,
 )
-from pynetdicom.sop_class import _STORAGE_CLASSES
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 MR = "1.2.840.10008.5.1.4.1.1.4"

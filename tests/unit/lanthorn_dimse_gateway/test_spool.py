@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from lanthorn_core.errors import StorageFull, StorageUnavailable
 from lanthorn_dimse_gateway.aligned_file import AlignedFile
 from lanthorn_dimse_gateway.spool import SpooledFile

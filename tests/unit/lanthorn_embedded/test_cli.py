@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from lanthorn_embedded.cli import main
 from lanthorn_embedded.environment import service_environment
 from lanthorn_embedded.errors import ConfigurationError

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+
 from lanthorn_embedded.console import Console, render
 from lanthorn_embedded.loglines import LogRecord, Severity
 

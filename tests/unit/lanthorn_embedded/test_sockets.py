@@ -3,6 +3,7 @@ import os
 import socket
 
 import pytest
+
 from lanthorn_embedded.errors import PortInUse
 from lanthorn_embedded.sockets import LOOPBACK, ReservedPort, open_listener, require_free
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from lanthorn_embedded.child import ChildSpec, run_to_end
 from lanthorn_embedded.errors import ChildFailed, EngineFailed, NotReady
 from lanthorn_embedded.loglines import LogRecord, Severity

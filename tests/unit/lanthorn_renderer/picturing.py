@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from lanthorn_core.dicom.part10 import normalize_upload
 from lanthorn_core.errors import UnknownResource
 from lanthorn_core.ports.renderer import RenderRequest
 from lanthorn_renderer.decode import DecodedFrame, decode_frame
 from lanthorn_renderer.frames import FrameReader
 from lanthorn_renderer.pipeline import make_picture
-from numpy.typing import NDArray
 
 DATA = Path(__file__).parents[2] / "data"
 

@@ -8,11 +8,11 @@ from io import BytesIO
 import numpy as np
 import pydicom
 import pytest
+from pydicom.encaps import encapsulate
+
 from lanthorn_core.errors import DecodeFailed, NotRenderable
 from lanthorn_renderer.decode import CODECS, decode_frame, jpeg_size
 from lanthorn_renderer.frames import FrameReader
-from pydicom.encaps import encapsulate
-
 from tests.fixtures.dicom_files import as_file, ct_file, make_ct
 from tests.unit.lanthorn_renderer.picturing import DATA, MemoryObjects, decoded, sample
 

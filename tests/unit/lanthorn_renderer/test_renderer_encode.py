@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from PIL import Image
+
 from lanthorn_core.errors import NotAcceptable
 from lanthorn_renderer.encode import encode_picture
-from PIL import Image
 
 SIDES = st.integers(1, 9)
 GREY = st.tuples(SIDES, SIDES)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom.dataset import Dataset
+
 from lanthorn_core.errors import InvalidParameter, NotRenderable
 from lanthorn_core.ports.renderer import RenderRequest
 from lanthorn_renderer.pipeline import apply_window, blur, fit, stretch
-from pydicom.dataset import Dataset
-
 from tests.fixtures.dicom_files import as_file, ct_file, make_ct
 from tests.unit.lanthorn_renderer.picturing import picture, sample
 

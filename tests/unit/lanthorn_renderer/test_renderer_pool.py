@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
+
 from lanthorn_core.errors import DecodeFailed, NotRenderable
 from lanthorn_renderer.pool import DecoderPool
 

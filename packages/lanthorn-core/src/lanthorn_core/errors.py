@@ -67,8 +67,7 @@ ORTHANC_ERRORS: Final[dict[int, str]] = {
     34: "Cannot convert to the Accept type requested by an HTTP request",
     36: "The database is currently not available (probably a transient situation)",
     43: (
-        "A bad revision number was provided, which might indicate conflict between "
-        "multiple writers"
+        "A bad revision number was provided, which might indicate conflict between multiple writers"
     ),
     45: "Access to a resource is forbidden",
     46: "Duplicate resource",

@@ -24,7 +24,6 @@ from lanthorn_embedded.version import version
 
 if TYPE_CHECKING:
     from lanthorn_core.runtime.settings import Settings
-
     from lanthorn_embedded.supervisor import Supervisor
 
 # Who may do what by DICOM is decided by access rules, as in Orthanc.

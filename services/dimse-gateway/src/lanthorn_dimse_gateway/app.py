@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+
 from lanthorn_core.ports.bus import EventPublisher
 from lanthorn_core.ports.object_store import ObjectStore
 from lanthorn_core.runtime.health import HealthApp, serve_asgi
@@ -18,7 +19,6 @@ from lanthorn_core.runtime.settings import Settings
 from lanthorn_core.usecases.byte_budget import ByteBudget
 from lanthorn_core.usecases.store_instance import StoreInstance
 from lanthorn_core.wiring import open_bus, open_object_store
-
 from lanthorn_dimse_gateway.access import AccessPolicy, KnownAE, Service
 from lanthorn_dimse_gateway.bridge import LoopBridge
 from lanthorn_dimse_gateway.contexts import ContextPolicy

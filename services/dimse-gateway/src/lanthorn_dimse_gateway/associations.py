@@ -20,7 +20,6 @@ import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
-from lanthorn_core.errors import LanthornError
 from pynetdicom.acse import ACSE
 from pynetdicom.association import Association
 from pynetdicom.dimse import DIMSEServiceProvider
@@ -35,6 +34,7 @@ from pynetdicom.pdu_primitives import (
 )
 from pynetdicom.presentation import PresentationContext
 
+from lanthorn_core.errors import LanthornError
 from lanthorn_dimse_gateway.access import Rejection, Requestor
 from lanthorn_dimse_gateway.bridge import LoopBridge
 from lanthorn_dimse_gateway.command_set import (

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from lanthorn_core.runtime.metrics import LATENCY_BUCKETS_S
 from prometheus_client import Counter, Gauge, Histogram
+
+from lanthorn_core.runtime.metrics import LATENCY_BUCKETS_S
 
 ASSOCIATIONS: Final = Counter(
     "lanthorn_dimse_associations",

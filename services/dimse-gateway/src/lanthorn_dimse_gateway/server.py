@@ -11,10 +11,10 @@ import time
 from typing import Any, Final
 
 import structlog
-from lanthorn_core.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from pynetdicom import AE, _config
 from pynetdicom.transport import AddressInformation, AssociationServer, RequestHandler
 
+from lanthorn_core.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from lanthorn_dimse_gateway.associations import ServedAssociation
 from lanthorn_dimse_gateway.bridge import LoopBridge
 from lanthorn_dimse_gateway.gateway import Gateway

@@ -14,7 +14,6 @@ from typing import Final
 
 from lanthorn_core.errors import LanthornError, StorageFull, StorageUnavailable
 from lanthorn_core.ports.object_store import Buffer
-
 from lanthorn_dimse_gateway.aligned_file import AlignedFile
 
 IN_MEMORY_BYTES: Final = 1 << 20

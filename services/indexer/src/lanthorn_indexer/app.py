@@ -36,25 +36,19 @@ PAUSE_S: Final = 0.5
 
 async def run(settings: Settings, stop: asyncio.Event) -> None:
     """Run until `stop` is set; whatever fails for a moment is begun anew."""
+    settings.runtime.require("database_url", "nats_url")
     async with AsyncExitStack() as stack:
         objects = await stack.enter_async_context(wiring.open_object_store(settings))
         bus = await stack.enter_async_context(wiring.open_indexer_bus(settings))
-        checks = {"objects": objects.check, "stream": bus.publisher.check}
         group = await stack.enter_async_context(asyncio.TaskGroup())
-        tasks = [
-            group.create_task(_be_active_forever(settings, objects, bus), name="index"),
-            group.create_task(
-                serve_asgi(
-                    HealthApp(checks),
-                    host=settings.runtime.listen.host,
-                    port=settings.runtime.listen.port,
-                    stop=stop,
-                ),
-                name="health",
-            ),
-        ]
+        index = group.create_task(_be_active_forever(settings, objects, bus), name="index")
+        listen = settings.runtime.listen
+        if listen is not None:
+            health = HealthApp({"objects": objects.check, "stream": bus.publisher.check})
+            served = serve_asgi(health, host=listen.host, port=listen.port, stop=stop)
+            group.create_task(served, name="health")
         await stop.wait()
-        tasks[0].cancel()
+        index.cancel()
 
 
 async def _be_active_forever(
@@ -114,7 +108,7 @@ def _start_housekeeping(
 
 
 def _rules(settings: Settings) -> ExtractionRules:
-    extra = {
+    extra: dict[str, list[int]] = {
         level: [parse_tag(tag) for tag in tags]
         for level, tags in settings.extra_main_dicom_tags.items()
     }

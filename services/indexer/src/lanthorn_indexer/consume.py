@@ -87,9 +87,9 @@ class Consume:
         stream = self.consumer.last_position
         settled = StreamPosition(stream.epoch, max(0, self.consumer.first_sequence - 1))
         progress = (await self.writer.progress()).position
-        if progress.epoch == stream.epoch and settled.sequence <= progress.sequence:
-            if progress.sequence <= stream.sequence:
-                return progress
+        is_same_stream = progress.epoch == stream.epoch
+        if is_same_stream and settled.sequence <= progress.sequence <= stream.sequence:
+            return progress
         log.info("progress_restarted", before=progress.sequence, after=settled.sequence)
         await self.writer.restart_at(settled)
         await self.signals.announce(settled)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
@@ -19,6 +20,8 @@ Parameters = Mapping[str, str]
 
 LARGEST: Final = 2**62
 """Of numbers that the database takes; a larger one of a client counts as this."""
+
+_NO_TEXT: Final = re.compile(r"[\0\ud800-\udfff]")
 
 _TRUE = frozenset({"", "1", "true"})
 _FALSE = frozenset({"0", "false"})
@@ -154,7 +157,7 @@ async def read_json(request: Request) -> Any:
     Raises
     ------
     BadRequest
-        The body is not JSON, or a text in it holds a zero byte, which no text of DICOM does.
+        The body is not JSON, or a text in it is none that the index could hold.
     """
     body = await request.body()
     try:
@@ -164,17 +167,27 @@ async def read_json(request: Request) -> Any:
             value = pyjson5.decode_utf8(body)
         except (ValueError, pyjson5.Json5Exception) as error:
             raise BadRequest("The body must contain a JSON object") from error
-    if b"\\" in body and _has_zero_byte(value):
-        raise BadRequest("A text must not contain zero bytes")
+    if b"\\" in body and not _is_storable(value):
+        raise BadRequest("A text must not contain zero bytes or halves of characters")
     return value
 
 
-def _has_zero_byte(value: Any) -> bool:
-    if isinstance(value, str):
-        return "\0" in value
-    if isinstance(value, dict):
-        return any(_has_zero_byte(part) for part in (*value.keys(), *value.values()))
-    return isinstance(value, list) and any(map(_has_zero_byte, value))
+def _is_storable(value: Any) -> bool:
+    """Tell whether all texts of a document are such as PostgreSQL knows.
+
+    Without recursion: a document may be nested as deep as its author likes.
+    """
+    left = [value]
+    while left:
+        part = left.pop()
+        if isinstance(part, dict):
+            left += part.keys()
+            left += part.values()
+        elif isinstance(part, list):
+            left += part
+        elif isinstance(part, str) and _NO_TEXT.search(part):
+            return False
+    return True
 
 
 async def read_object(request: Request) -> dict[str, Any]:

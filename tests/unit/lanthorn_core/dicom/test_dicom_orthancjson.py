@@ -7,6 +7,8 @@ import struct
 from typing import Any
 
 import pytest
+from pydicom import Dataset
+
 from lanthorn_core.dicom import part10
 from lanthorn_core.dicom.orthancjson import (
     Style,
@@ -14,8 +16,6 @@ from lanthorn_core.dicom.orthancjson import (
     simplify,
     to_orthanc_json,
 )
-from pydicom import Dataset
-
 from tests.unit.lanthorn_core.dicom.dataset_bytes import (
     ANSWERS,
     EXPLICIT,

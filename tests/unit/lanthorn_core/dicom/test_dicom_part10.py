@@ -5,10 +5,10 @@ from __future__ import annotations
 from io import BytesIO
 
 import pytest
-from lanthorn_core.dicom import part10
-from lanthorn_core.errors import InvalidDataset
 from pydicom import dcmread
 
+from lanthorn_core.dicom import part10
+from lanthorn_core.errors import InvalidDataset
 from tests.unit.lanthorn_core.dicom.dataset_bytes import (
     BIG_ENDIAN,
     EXPLICIT,

@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from lanthorn_core.dicom import part10
-from lanthorn_core.dicom.orthancjson import to_orthanc_json
-from lanthorn_core.dicom.scan import parse_header, scan_dataset
-from lanthorn_core.errors import InvalidDataset
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.sequence import Sequence
 
+from lanthorn_core.dicom import part10
+from lanthorn_core.dicom.orthancjson import to_orthanc_json
+from lanthorn_core.dicom.scan import parse_header, scan_dataset
+from lanthorn_core.errors import InvalidDataset
 from tests.unit.lanthorn_core.dicom.dataset_bytes import (
     BIG_ENDIAN,
     DEFLATED,

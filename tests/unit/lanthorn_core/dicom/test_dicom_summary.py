@@ -7,6 +7,7 @@ import struct
 from typing import Any
 
 import pytest
+
 from lanthorn_core.dicom import part10
 from lanthorn_core.dicom.identifiers import Identity, public_ids
 from lanthorn_core.dicom.orthancjson import simplify
@@ -18,7 +19,6 @@ from lanthorn_core.dicom.summary import (
     summarize,
 )
 from lanthorn_core.errors import InvalidDataset, MissingIdentifier
-
 from tests.unit.lanthorn_core.dicom.dataset_bytes import (
     ANSWERS,
     EXPLICIT,

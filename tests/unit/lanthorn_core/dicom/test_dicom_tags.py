@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from lanthorn_core.dicom.charset import DEFAULT_ENCODINGS, decoder_for
 from lanthorn_core.dicom.identifiers import Identity, public_id, public_ids
 from lanthorn_core.dicom.maintags import MAIN_TAGS, signature

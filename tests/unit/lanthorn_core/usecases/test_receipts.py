@@ -5,12 +5,13 @@ from __future__ import annotations
 import uuid
 
 import pytest
+
 from lanthorn_core.usecases.receipts import (
     hour_prefix,
     new_receipt_id,
     object_key,
-    received_at,
     receipt_of,
+    received_at,
 )
 
 MOMENT_S = 1_700_000_000.125

@@ -19,6 +19,7 @@ from minio import Minio
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 
 from lanthorn_core.adapters.blocking_calls import in_thread, read_ahead, uninterrupted
+from lanthorn_core.adapters.object_files import remove
 from lanthorn_core.adapters.object_keys import check_key, check_prefix, check_range
 from lanthorn_core.adapters.private_spool import PrivateSpool
 from lanthorn_core.errors import LanthornError, StorageFull, StorageUnavailable, UnknownResource
@@ -135,7 +136,12 @@ class S3ObjectStore:
         if isinstance(source, Path):
             if source.parent != self.spool_folder:
                 raise ValueError("a file to be put must lie in the spool folder")
-            await in_thread(self._threads, self._put_file, key, source)
+            try:
+                await in_thread(self._threads, self._put_file, key, source)
+            except asyncio.CancelledError:
+                # The thread may never have begun; if it has, it holds the file open.
+                remove(source)
+                raise
             return
         check_key(key)
         if sum(map(len, source)) > _JOINED_AT_ONCE_BYTES:

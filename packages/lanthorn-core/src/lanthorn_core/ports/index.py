@@ -179,15 +179,15 @@ class IndexReader(Protocol):
     async def computed_tags(
         self, level: Level, public_ids: Sequence[str], keywords: Sequence[str]
     ) -> dict[str, dict[str, str]]:
-        """Counts and collections (`COMPUTED_TAGS`) of resources, by id and keyword."""
+        """Count and collect (`COMPUTED_TAGS`) for resources, by id and keyword."""
         ...
 
     async def statistics(self) -> Statistics:
-        """Counts of the whole server, maintained and never counted."""
+        """Tell the counts of the whole server, which are maintained and never counted."""
         ...
 
     async def resource_statistics(self, level: Level, public_id: str) -> Statistics | None:
-        """Counts below one resource."""
+        """Tell the counts below one resource."""
         ...
 
     async def changes(
@@ -202,7 +202,7 @@ class IndexReader(Protocol):
         ...
 
     async def last_change(self) -> ChangesPage:
-        """The newest entry of the changes log."""
+        """Return the newest entry of the changes log."""
         ...
 
     async def labels(self) -> list[str]:

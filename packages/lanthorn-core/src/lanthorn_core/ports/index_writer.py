@@ -76,7 +76,7 @@ class IndexWriter(Protocol):
         ...
 
     async def forget_garbage(self, keys: Sequence[str]) -> None:
-        """These objects are gone."""
+        """Strike objects that are gone from the list."""
         ...
 
     async def unknown_keys(self, keys: Sequence[str]) -> list[str]:

@@ -13,8 +13,8 @@ from lanthorn_core.usecases.receipts import (
     OBJECTS_PREFIX,
     hour_prefix,
     new_receipt_id,
-    received_at,
     receipt_of,
+    received_at,
 )
 
 BATCH_KEYS: Final = 500

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import structlog
-from lanthorn_core.errors import NotAuthorized
 
+from lanthorn_core.errors import NotAuthorized
 from lanthorn_dimse_gateway.access import AccessPolicy, Requestor, Service
 from lanthorn_dimse_gateway.metrics import ECHOES
 from lanthorn_dimse_gateway.scp.answer import SUCCESS, Answer, refuse

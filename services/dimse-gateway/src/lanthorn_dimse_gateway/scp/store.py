@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+
 from lanthorn_core.dicom.part10 import encode_file_meta
 from lanthorn_core.errors import (
     InvalidDataset,
@@ -22,7 +23,6 @@ from lanthorn_core.errors import (
 from lanthorn_core.model import Origin
 from lanthorn_core.ports.object_store import Buffer
 from lanthorn_core.usecases.store_instance import ReceivedInstance, StoreInstance
-
 from lanthorn_dimse_gateway.access import AccessPolicy, Requestor, Service
 from lanthorn_dimse_gateway.metrics import RECEIVED_BYTES, STORE_SECONDS, STORES
 from lanthorn_dimse_gateway.scp.answer import SUCCESS, Answer, refuse

@@ -27,9 +27,7 @@ class PostgresIndexEditor:
             yield connection
 
     @asynccontextmanager
-    async def _edit(
-        self, level: Level, public_id: str
-    ) -> AsyncIterator[tuple[Connection, int]]:
+    async def _edit(self, level: Level, public_id: str) -> AsyncIterator[tuple[Connection, int]]:
         """Hold a resource against deletion while something is written about it."""
         async with self._transaction() as connection:
             key = await connection.fetchval(
@@ -62,9 +60,7 @@ class PostgresIndexEditor:
         """Write a user metadata and log the change."""
         async with self._edit(level, public_id) as (connection, key):
             await _check_revision(connection, level, key, name, expected, must_expect=must_expect)
-            (row,) = await connection.fetch(
-                SQL["set_metadata"], level.depth, key, name, value
-            )
+            (row,) = await connection.fetch(SQL["set_metadata"], level.depth, key, name, value)
             await connection.execute(SQL["log_change"], "UpdatedMetadata", level.depth, public_id)
             return Revision(row["value"], row["revision"])
 

@@ -44,8 +44,7 @@ class PostgresIndexReader:
     async def find_ids(self, query: FindQuery) -> list[str]:
         """Public ids of what matches."""
         statement = build(query)
-        # S608, here and below: all text is ours, see search.py.
-        text = f"SELECT {query.level.lower()}.public_id FROM {statement.source}{statement.where}"  # noqa: S608
+        text = f"SELECT {query.level.lower()}.public_id FROM {statement.source}{statement.where}"
         text += window(statement, query)
         return [row["public_id"] for row in await self._fetch(text, *statement.parameters)]
 
@@ -59,7 +58,7 @@ class PostgresIndexReader:
     async def count(self, query: FindQuery) -> int:
         """How many match, the window ignored."""
         statement = build(query)
-        text = f"SELECT count(*) FROM {statement.source}{statement.where}"  # noqa: S608
+        text = f"SELECT count(*) FROM {statement.source}{statement.where}"
         return int((await self._fetch(text, *statement.parameters))[0][0])
 
     async def resource(self, level: Level, public_id: str) -> Resource | None:
@@ -83,7 +82,7 @@ class PostgresIndexReader:
     async def ancestor(self, level: Level, public_id: str, ancestor: Level) -> str | None:
         """Id of the resource of level `ancestor` above this one."""
         statement = build(FindQuery(level=level, ancestors=[(level, public_id)]))
-        text = f"SELECT {ancestor.lower()}.public_id FROM {statement.source}{statement.where}"  # noqa: S608
+        text = f"SELECT {ancestor.lower()}.public_id FROM {statement.source}{statement.where}"
         rows = await self._fetch(text, *statement.parameters)
         return rows[0]["public_id"] if rows else None
 
@@ -104,7 +103,7 @@ class PostgresIndexReader:
     async def computed_tags(
         self, level: Level, public_ids: Sequence[str], keywords: Sequence[str]
     ) -> dict[str, dict[str, str]]:
-        """Counts and collections of resources, by id and keyword."""
+        """Count and collect for resources, by id and keyword."""
         found: dict[str, dict[str, str]] = {public_id: {} for public_id in public_ids}
         for keyword in keywords:
             for row in await self._fetch(SQL[keyword], list(public_ids)):
@@ -112,12 +111,12 @@ class PostgresIndexReader:
         return found
 
     async def statistics(self) -> Statistics:
-        """Counts of the whole server."""
+        """Tell the counts of the whole server."""
         (row,) = await self._fetch(SQL["statistics"])
         return Statistics(*row)
 
     async def resource_statistics(self, level: Level, public_id: str) -> Statistics | None:
-        """Counts below one resource."""
+        """Tell the counts below one resource."""
         rows = await self._fetch(SQL[f"{level.lower()}_statistics"], public_id)
         return Statistics(*rows[0]) if rows else None
 
@@ -139,7 +138,7 @@ class PostgresIndexReader:
         return await self._page(rows, done=done)
 
     async def last_change(self) -> ChangesPage:
-        """The newest entry of the changes log."""
+        """Return the newest entry of the changes log."""
         rows = await self._fetch(SQL["changes_before"], 2**62, [], 1)
         return await self._page(rows, done=True)
 
@@ -179,7 +178,7 @@ def _select(level: Level, statement: Statement) -> str:
     mine = f"level = {level.depth} AND resource_pk = {table}.{table}_pk"
     return (
         f"{SQL[f'select_{table}'].strip()}, "
-        f"ARRAY(SELECT name FROM label WHERE {mine} ORDER BY name) AS labels, "  # noqa: S608
+        f"ARRAY(SELECT name FROM label WHERE {mine} ORDER BY name) AS labels, "
         f"(SELECT jsonb_object_agg(name, value) FROM user_metadata WHERE {mine}) AS user_metadata "
         f"FROM {statement.source}{statement.where}"
     )

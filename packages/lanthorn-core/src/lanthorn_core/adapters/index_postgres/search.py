@@ -153,8 +153,8 @@ def _labels(statement: Statement, query: FindQuery) -> str:
     table = query.level.lower()
     mine = f"level = {query.level.depth} AND resource_pk = {table}.{table}_pk"
     if not query.labels:
-        return f"NOT EXISTS (SELECT FROM label WHERE {mine})"  # noqa: S608
+        return f"NOT EXISTS (SELECT FROM label WHERE {mine})"
     wanted = statement.bind(sorted(set(query.labels)))
-    having = f"(SELECT count(*) FROM label WHERE {mine} AND name = ANY({wanted}::text[]))"  # noqa: S608
+    having = f"(SELECT count(*) FROM label WHERE {mine} AND name = ANY({wanted}::text[]))"
     compare = {"All": f"= cardinality({wanted}::text[])", "Any": "> 0", "None": "= 0"}
     return f"{having} {compare[query.labels_constraint]}"

@@ -58,8 +58,8 @@ async def open_writer(
     try:
         async with translated():
             await init_connection(connection)
-            while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", LOCK_NUMBER):
-                await asyncio.sleep(poll_s)
+            while not await connection.fetchval(SQL["try_lock"], LOCK_NUMBER):  # noqa: ASYNC110
+                await asyncio.sleep(poll_s)  # another process holds it
         yield PostgresIndexWriter(connection, overwrite=overwrite)
     finally:
         connection.terminate()
@@ -159,10 +159,8 @@ class PostgresIndexWriter:
 
     async def _primary_keys(self, level: Level, public_ids: list[str]) -> dict[str, int]:
         table = level.lower()
-        # S608: `table` is one of our four names.
         statement = (
-            f"SELECT public_id, {table}_pk AS pk FROM {table} "  # noqa: S608
-            "WHERE public_id = ANY($1::text[])"
+            f"SELECT public_id, {table}_pk AS pk FROM {table} WHERE public_id = ANY($1::text[])"
         )
         rows = await self._connection.fetch(statement, public_ids)
         return {row["public_id"]: row["pk"] for row in rows}
@@ -313,7 +311,7 @@ class PostgresIndexWriter:
             return [row["object_key"] for row in await connection.fetch(SQL["garbage"], at_most)]
 
     async def forget_garbage(self, keys: Sequence[str]) -> None:
-        """These objects are gone."""
+        """Strike objects that are gone from the list."""
         async with self._transaction() as connection:
             await connection.execute(SQL["forget_garbage"], keys)
 

@@ -220,3 +220,6 @@ TRUNCATE patient, study, series, instance, user_metadata, label, change
 -- name: clear_statistic
 UPDATE statistic SET patient_count = 0, study_count = 0, series_count = 0, instance_count = 0,
     size_bytes = 0
+
+-- name: try_lock
+SELECT pg_try_advisory_lock($1)

@@ -25,7 +25,7 @@ export function Header({ here }) {
           <img src="images/lantern.svg" width="30" height="30" alt="" />
           <span class="brand-name">Lanthorn</span>
         </a>
-        <span class="brand-server">${value.system?.Name ?? ''}<span class="brand-detail">${aeLine(value.system)}</span></span>
+        <span class="brand-server"><span>${nameOf(value.system)}</span><span class="brand-detail">${aeLine(value.system)}</span></span>
         <nav class="pages" aria-label="Pages">
           ${shown.map(([page, label, owns]) => html`
             <a key=${page} href=${`#/${page}`} aria-current=${owns.includes(here) ? 'page' : null}>
@@ -43,6 +43,9 @@ export function Header({ here }) {
     </header>
   `;
 }
+
+/** The name of the server, unless it only repeats the logo's. @param {any} system answer of /system */
+const nameOf = (system) => (system && system.Name !== 'Lanthorn' ? system.Name : '');
 
 /** @param {any} system answer of /system */
 const aeLine = (system) => (system?.DicomAet ? `AE title ${system.DicomAet}, port ${system.DicomPort}` : '');
