@@ -190,8 +190,8 @@ def test_large_objects_side_by_side_stay_within_bounds(gateway_processes: RunPro
             True
         ] * SENDERS
         assert gateways.spool_files == []
-        print(f"{at_rest >> 20} MiB at rest, {highest >> 20} MiB at most")  # noqa: T201
-        assert highest < MEMORY_LIMIT_BYTES
+        told = f"{highest >> 20} MiB at most, {at_rest >> 20} MiB at rest"
+        assert highest < MEMORY_LIMIT_BYTES, told
         for path in gateways.stored_files:
             path.unlink()
 

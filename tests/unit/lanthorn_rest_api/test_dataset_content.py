@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom import Dataset
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
+from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from lanthorn_core.dicom.part10 import read_dataset
+from lanthorn_core.dicom.reading import dataset_of_header
+from lanthorn_core.dicom.scan import parse_header
 from lanthorn_core.errors import UnknownTag
 from lanthorn_rest_api.dataset_content import NothingThere, content, in_little_endian
-from tests.fixtures.dicom_files import ct_file
 
 SYNTAXES = [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian]
 
@@ -25,20 +27,25 @@ def item(**elements: Any) -> Dataset:
     return dataset
 
 
-def example(syntax: str) -> Dataset:
-    return read_dataset(
-        ct_file(
-            transfer_syntax=syntax,
+def example(syntax: UID = ExplicitVRLittleEndian) -> Dataset:
+    buffer = DicomBytesIO()
+    buffer.is_little_endian = syntax.is_little_endian
+    buffer.is_implicit_VR = syntax.is_implicit_VR
+    write_dataset(
+        buffer,
+        item(
             SpecificCharacterSet=["", "ISO 2022 IR 149"],
+            SimpleFrameList=[1, 2],
             PatientName="Odd^Name",
             OtherPatientIDsSequence=[
                 item(PatientID="A", TypeOfPatientID="TEXT"),
                 item(PatientID="B", OtherPatientIDsSequence=[item(Rows=7)]),
             ],
             ReferencedStudySequence=[],
-            SimpleFrameList=[1, 2],
-        )
+            Rows=8,
+        ),
     )
+    return dataset_of_header(parse_header(buffer.getvalue(), syntax))
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)
@@ -57,10 +64,9 @@ def example(syntax: str) -> Dataset:
         ("0010-1002/1/0010-1002/0/0028-0010", b"\x07\0"),
     ],
 )
-def test_a_path_leads_to_the_stored_bytes(syntax: str, path: str, found: bytes | list[str]) -> None:
+def test_a_path_leads_to_the_stored_bytes(syntax: UID, path: str, found: bytes | list[str]) -> None:
     dataset = example(syntax)
-    little_endian = syntax != ExplicitVRBigEndian
-    assert content(dataset, path.split("/"), little_endian=little_endian) == found
+    assert content(dataset, path.split("/"), little_endian=syntax.is_little_endian) == found
 
 
 @pytest.mark.parametrize(
@@ -81,17 +87,17 @@ def test_a_path_leads_to_the_stored_bytes(syntax: str, path: str, found: bytes |
 )
 def test_a_path_may_lead_nowhere(path: str) -> None:
     with pytest.raises(NothingThere):
-        content(example(ExplicitVRLittleEndian), path.split("/"), little_endian=True)
+        content(example(), path.split("/"), little_endian=True)
 
 
 @pytest.mark.parametrize("path", ["Foo", "0010-001", "0010-1002/0/foo", "0010-00100"])
 def test_what_is_no_tag_is_said_to_be_none(path: str) -> None:
     with pytest.raises(UnknownTag):
-        content(example(ExplicitVRLittleEndian), path.split("/"), little_endian=True)
+        content(example(), path.split("/"), little_endian=True)
 
 
 def test_an_empty_path_lists_the_tags() -> None:
-    tags = content(example(ExplicitVRLittleEndian), [], little_endian=True)
+    tags = content(example(), [], little_endian=True)
     assert tags == sorted(tags)
     assert "0010-1002" in tags
 

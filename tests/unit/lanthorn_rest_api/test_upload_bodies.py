@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import AsyncIterator
 from io import BytesIO
@@ -34,6 +33,10 @@ BODY = (
     b"--abc\r\n\r\nsec\r\n--ab\r\nond\r\n"
     b"--abc\r\nX: y\r\n\r\n\r\n--abc--\r\n"
 )
+
+
+def left_in(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
 
 
 async def chunks(body: bytes, step: int) -> AsyncIterator[bytes]:
@@ -78,8 +81,8 @@ async def test_a_part_lives_until_the_next_one(tmp_path: Path) -> None:
     body = b"--abc\r\n\r\n" + large + b"\r\n--abc\r\n\r\n" + large + b"\r\n--abc--"
     async for part in parts_of(chunks(body, 1 << 16), "abc", tmp_path):
         assert part.size_bytes == len(large)
-        assert len(os.listdir(tmp_path)) == 1
-    assert not os.listdir(tmp_path)
+        assert len(left_in(tmp_path)) == 1
+    assert not left_in(tmp_path)
 
 
 @pytest.mark.parametrize("kept", [0, 3, 40, -3, -20])
@@ -88,7 +91,7 @@ async def test_a_form_that_ends_too_early_is_refused(tmp_path: Path, kept: int) 
     body = BODY.removesuffix(b"\r\n")[:kept]
     with pytest.raises(InvalidDataset, match="Truncated multipart"):
         await parts(body, tmp_path)
-    assert not os.listdir(tmp_path)
+    assert not left_in(tmp_path)
 
 
 async def test_a_body_without_its_boundary_is_refused(tmp_path: Path) -> None:
@@ -138,7 +141,7 @@ def test_what_lacks_its_meta_information_gets_it(
     assert isinstance(source, list)
     assert source[0].endswith(bare)
     assert scan_file(source[0])[1].elements == scan_file(file)[1].elements
-    assert not list(tmp_path.iterdir())
+    assert not left_in(tmp_path)
 
 
 def test_a_file_on_disk_stays_where_it_is(tmp_path: Path) -> None:
@@ -156,7 +159,7 @@ def test_what_is_no_dicom_is_refused(tmp_path: Path, data: bytes, on_disk: bool)
         pytest.raises(InvalidDataset),
     ):
         as_dicom_file(upload)
-    assert not list(tmp_path.iterdir())
+    assert not left_in(tmp_path)
 
 
 @pytest.mark.parametrize("on_disk", [False, True])
@@ -179,4 +182,4 @@ def test_of_an_archive_only_what_looks_like_dicom_comes_out(tmp_path: Path, on_d
         while (entry := files.next_file()) is not None:
             found.append(entry.take())
     assert found == [file, file]
-    assert not list(tmp_path.iterdir())
+    assert not left_in(tmp_path)

@@ -14,7 +14,7 @@ from lanthorn_core.dicom.identifiers import public_ids
 from lanthorn_core.dicom.maintags import signature
 from lanthorn_core.dicom.part10 import FileMeta, read_file_meta, scan_file
 from lanthorn_core.dicom.scan import Header, parse_header
-from lanthorn_core.dicom.summary import InstanceSummary, summarize
+from lanthorn_core.dicom.summary import InstanceSummary, pixel_data_vr_metadata, summarize
 from lanthorn_core.events import InstanceStored
 from lanthorn_core.model import LEVELS, Level, Origin
 from lanthorn_core.ports.index_writer import InstanceEntry
@@ -77,7 +77,7 @@ async def _read_object(
         sha256=event.sha256 or hashlib.sha256(data).hexdigest(),
         transfer_syntax_uid=meta.transfer_syntax_uid,
         pixel_data_offset=header.pixel_data_offset,
-        pixel_data_vr=header.pixel_data_vr,
+        pixel_data_vr=pixel_data_vr_metadata(header),
         origin=event.origin if event.origin.kind != "Unknown" else _origin_of(meta),
     )
     return completed, header
@@ -133,5 +133,6 @@ def _metadata(
             level, rules.extra_main_tags.get(level, ())
         )
         if level in summary.main_sequences:
-            metadata[level]["MainDicomSequences"] = json.dumps(summary.main_sequences[level])
+            sequences = {"Sequences": summary.main_sequences[level], "Version": 1}
+            metadata[level]["MainDicomSequences"] = json.dumps(sequences)
     return metadata

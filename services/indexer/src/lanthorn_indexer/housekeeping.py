@@ -7,11 +7,12 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 import structlog
 from prometheus_client import Counter
 
 from lanthorn_core.errors import StorageUnavailable
-from lanthorn_core.events import decode_event
+from lanthorn_core.events import InstanceStored, decode_event
 from lanthorn_core.ports.bus import EventPublisher, Retries
 from lanthorn_core.ports.index_writer import IndexWriter
 from lanthorn_core.ports.object_store import ObjectStore
@@ -101,5 +102,10 @@ class Sweep:
         return found
 
 
-def _key(payload: bytes) -> str:
-    return str(getattr(decode_event(payload), "object_key", ""))
+def _key(payload: bytes) -> str | None:
+    """Tell which object a parked event is about; None if it is no event, or not about one."""
+    try:
+        event = decode_event(payload)
+    except msgspec.DecodeError:
+        return None
+    return event.object_key if isinstance(event, InstanceStored) else None

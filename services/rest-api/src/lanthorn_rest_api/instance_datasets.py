@@ -9,7 +9,7 @@ from typing import Final
 from pydicom import DataElement
 from pydicom.dataset import FileDataset
 
-from lanthorn_core.dicom.encodings import EXPLICIT_LITTLE, Encoding, encoding_of, is_deflated
+from lanthorn_core.dicom.encodings import EXPLICIT_LITTLE, encoding_of, is_deflated
 from lanthorn_core.dicom.part10 import read_dataset, scan_file
 from lanthorn_core.errors import InvalidDataset
 from lanthorn_core.ports.index import StoredInstance
@@ -47,10 +47,10 @@ class PixelLayout:
 
 @dataclass(frozen=True, slots=True)
 class InstanceDataset:
-    """A data set without its Pixel Data; `encoding` is how its elements are written."""
+    """A data set without its Pixel Data, and how it was written."""
 
     dataset: FileDataset
-    encoding: Encoding
+    little_endian: bool
     has_pixels: bool
 
 
@@ -102,11 +102,13 @@ def mark_pixels(parsed: InstanceDataset) -> FileDataset:
 
 
 def _parse(data: bytes, instance: StoredInstance) -> InstanceDataset:
+    dataset = read_dataset(data)
+    _, little_endian = dataset.original_encoding
     has_pixels = instance.pixel_data_offset is not None
-    meta, header = scan_file(data)
-    if is_deflated(meta.transfer_syntax_uid):
-        has_pixels = header.pixel_data_vr is not None
-    return InstanceDataset(read_dataset(data), header.encoding, has_pixels)
+    if is_deflated(instance.transfer_syntax_uid):
+        _, header = scan_file(data)
+        has_pixels = header.has_pixel_data
+    return InstanceDataset(dataset, little_endian is not False, has_pixels)
 
 
 async def pixel_layout(objects: ObjectStore, instance: StoredInstance) -> PixelLayout:

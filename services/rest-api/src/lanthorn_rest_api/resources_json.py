@@ -41,9 +41,6 @@ EXPANDED: Final = PARTS - {"Metadata", "Attachments"} | {_OLD_FIELDS}
 DICOM_ATTACHMENT: Final = 1
 """Content type of the DICOM file among the attachments."""
 
-_SEQUENCES: Final = "MainDicomSequences"
-"""Metadata that holds the main tags that are sequences: in the index, their full format."""
-
 _PARENT_FIELDS: Final = {
     Level.STUDY: "ParentPatient",
     Level.SERIES: "ParentStudy",
@@ -165,9 +162,6 @@ def _attachments(resource: Resource) -> list[dict[str, Any]]:
 def metadata_of(resource: Resource) -> dict[str, str]:
     """Return the metadata of a resource, by the keys of the index."""
     metadata = dict(resource.metadata)
-    if _SEQUENCES in metadata:
-        shown = {"Sequences": orjson.loads(metadata[_SEQUENCES]), "Version": 1}
-        metadata[_SEQUENCES] = orjson.dumps(shown, option=orjson.OPT_SORT_KEYS).decode()
     if resource.level is not Level.INSTANCE:
         metadata["LastUpdate"] = orthanc_time(resource.updated_at)
     return metadata
@@ -198,7 +192,10 @@ def shown_main_tags(resource: Resource, tag_format: TagFormat) -> dict[str, Any]
 
 def main_sequences(resource: Resource) -> dict[int, dict[str, Any]]:
     """Return the main tags that are sequences, by tag, in the full format."""
-    sequences = orjson.loads(resource.metadata.get(_SEQUENCES, "{}"))
+    document = resource.metadata.get("MainDicomSequences")
+    if not document:
+        return {}
+    sequences = orjson.loads(document)["Sequences"]
     return {parse_tag(key): element for key, element in sequences.items()}
 
 

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lanthorn_core.dicom.identifiers import Identity, PublicIds, public_ids
-from lanthorn_core.dicom.part10 import scan_file
+from lanthorn_core.dicom.encodings import is_deflated
+from lanthorn_core.dicom.part10 import read_file_meta, scan_file
 from lanthorn_core.dicom.scan import Header
-from lanthorn_core.dicom.summary import identify
+from lanthorn_core.dicom.summary import identify, pixel_data_vr_metadata
 from lanthorn_core.errors import InvalidDataset, SopClassMismatch
 from lanthorn_core.events import HEADER_LIMIT_BYTES, InstanceStored
 from lanthorn_core.model import Origin
@@ -27,7 +28,10 @@ from lanthorn_core.usecases.byte_budget import ByteBudget
 from lanthorn_core.usecases.receipts import new_receipt_id, object_key, received_at
 
 HASH_IN_THREAD_BYTES = 1 << 20
-"""A larger object is scanned and hashed in a thread: hashing lets go of the interpreter lock."""
+"""A larger object is scanned and hashed in a thread: hashing lets go of the interpreter lock.
+
+So is every deflated one, which may take long however small it is.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,9 @@ class StoreInstance:
         size_bytes = sum(len(part) for part in source)
         async with self._budget.reserve(size_bytes):
             data = source[0] if len(source) == 1 else b"".join(source)
-            if size_bytes > HASH_IN_THREAD_BYTES:
+            if size_bytes > HASH_IN_THREAD_BYTES or is_deflated(
+                read_file_meta(data).transfer_syntax_uid
+            ):
                 scanned = await asyncio.to_thread(self._scan, data)
             else:
                 scanned = self._scan(data)
@@ -150,7 +156,7 @@ class StoreInstance:
             origin=origin,
             header=header.encoded if len(header.encoded) <= HEADER_LIMIT_BYTES else None,
             pixel_data_offset=header.pixel_data_offset,
-            pixel_data_vr=header.pixel_data_vr,
+            pixel_data_vr=pixel_data_vr_metadata(header),
         )
         position = await self._publisher.publish(event, message_id=key)
         return StoreReceipt(

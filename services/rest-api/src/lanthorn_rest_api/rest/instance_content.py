@@ -51,7 +51,7 @@ async def value_at(public_id: str, path: str, services: ServicesDep) -> Response
             return await _pixels(services, instance, steps[1:])
         whole = tag > PIXEL_DATA
         parsed = await read_instance(services, instance, whole=whole)
-        found = content(parsed.dataset, steps, little_endian=parsed.encoding.little_endian)
+        found = content(parsed.dataset, steps, little_endian=parsed.little_endian)
     except NothingThere:
         return Response(status_code=HTTPStatus.NOT_FOUND)
     if isinstance(found, list):

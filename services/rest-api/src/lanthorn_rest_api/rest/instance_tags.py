@@ -9,11 +9,11 @@ from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
-from lanthorn_core.dicom.orthancjson import to_orthanc_json
+from lanthorn_core.dicom.orthancjson import file_meta_to_orthanc_json, to_orthanc_json
 from lanthorn_core.dicom.part10 import scan_file
 from lanthorn_rest_api.answers import json_answer
 from lanthorn_rest_api.barrier import current_index
-from lanthorn_rest_api.instance_datasets import mark_pixels, read_instance
+from lanthorn_rest_api.instance_datasets import read_instance
 from lanthorn_rest_api.parameters import (
     Parameters,
     TagFormat,
@@ -27,7 +27,6 @@ from lanthorn_rest_api.threads import in_thread
 
 router = APIRouter(dependencies=[Depends(current_index)])
 
-_FILE_META_INFORMATION_VERSION: Final = 0x0002_0001
 _ENCAPSULATED_DOCUMENT: Final = 0x0042_0011
 _MIME_TYPE_OF_ENCAPSULATED_DOCUMENT: Final = 0x0042_0012
 _PDF: Final = "application/pdf"
@@ -55,11 +54,12 @@ async def _tags(
     parsed = await read_instance(services, instance, whole=whole)
     return json_answer(
         to_orthanc_json(
-            mark_pixels(parsed),
+            parsed.dataset,
             style=style,
             default_encoding=services.settings.default_encoding,
             ignore_length=ignore_length,
             whole=whole,
+            pixel_data=parsed.has_pixels,
         )
     )
 
@@ -68,16 +68,9 @@ async def _tags(
 async def file_meta(public_id: str, request: Request, services: ServicesDep) -> Response:
     """Show the File Meta Information (group 0002)."""
     instance = await stored_instance(services, public_id)
-    meta = (await read_instance(services, instance)).dataset.file_meta
-    if _FILE_META_INFORMATION_VERSION in meta:
-        del meta[_FILE_META_INFORMATION_VERSION]  # as Orthanc does
-    return json_answer(
-        to_orthanc_json(
-            meta,
-            style=tag_format(request.query_params, default="full"),
-            default_encoding=services.settings.default_encoding,
-        )
-    )
+    parsed = await read_instance(services, instance)
+    style = tag_format(request.query_params, default="full")
+    return json_answer(file_meta_to_orthanc_json(parsed.dataset.file_meta, style=style))
 
 
 @router.get("/instances/{public_id}/pdf")
