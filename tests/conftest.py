@@ -2,7 +2,9 @@
 
 pytest_plugins = [
     "tests.fixtures.engines",
+    "tests.fixtures.gateway",
     "tests.fixtures.index",
+    "tests.fixtures.rest_api",
     "tests.fixtures.running_lanthorn",
     "tests.fixtures.s3",
 ]

@@ -339,6 +339,27 @@ def test_a_store_or_stream_in_trouble_is_out_of_resources(
         assert gateway.spool_files == []
 
 
+class _BrokenBus:
+    """A stream with a bug."""
+
+    async def publish(self, event: Event, *, message_id: str) -> StreamPosition:
+        raise ZeroDivisionError
+
+
+@contextlib.asynccontextmanager
+async def broken_ports(settings: Settings) -> AsyncIterator[tuple[ObjectStore, EventPublisher]]:
+    async with open_object_store(settings) as objects:
+        yield objects, _BrokenBus()  # type: ignore[misc]
+
+
+def test_a_bug_of_ours_is_told_as_one_and_the_service_goes_on(
+    running_gateway: RunGateway,
+) -> None:
+    with running_gateway(ports=broken_ports) as gateway:
+        assert gateway.send(implicit_dataset()) == 0xC001
+        assert gateway.send(implicit_dataset()) == 0xC001
+
+
 def wait_until(condition: Callable[[], bool]) -> None:
     give_up_at = time.monotonic() + 15
     while not condition():

@@ -206,7 +206,7 @@ async def test_a_poisonous_event_is_set_aside_and_holds_up_nobody(system: System
 
 
 async def test_a_parked_event_is_listed_and_can_be_retried(system: System, monkeypatch) -> None:
-    monkeypatch.setattr("lanthorn_core.adapters.bus_nats.RETRY_DELAYS_S", (0.0,))
+    monkeypatch.setattr("lanthorn_core.adapters.bus_nats.retries.RETRY_DELAYS_S", ())
     position = await system.bus.publisher.last_position()
     await system.bus.retries.set_aside(Delivery(position, b"not an event"), "first failure")
 

@@ -34,7 +34,9 @@ async def open_object_store(settings: Settings) -> AsyncIterator[ObjectStore]:
     if s3 is None:
         from lanthorn_core.adapters.objects_fs import FilesystemObjectStore
 
-        async with FilesystemObjectStore(settings.runtime.data_folder / "objects") as files:
+        threads = settings.lanthorn.object_store_threads
+        folder = settings.runtime.data_folder / "objects"
+        async with FilesystemObjectStore(folder, threads=threads) as files:
             yield files
     else:
         from lanthorn_core.adapters.objects_s3 import S3ObjectStore
@@ -45,6 +47,7 @@ async def open_object_store(settings: Settings) -> AsyncIterator[ObjectStore]:
             secret_key=s3.secret_key.get_secret_value(),
             bucket=s3.bucket,
             region=s3.region,
+            threads=settings.lanthorn.object_store_threads,
         ) as bucket:
             yield bucket
 
@@ -66,7 +69,7 @@ class IndexerBus(ServiceBus):
 
     def open_consumer(self) -> AbstractAsyncContextManager[EventConsumer]:
         """Take the stream over; only the holder of the index lock may."""
-        from lanthorn_core.adapters.bus_nats import open_consumer
+        from lanthorn_core.adapters.bus_nats.consumer import open_consumer
 
         return open_consumer(self.client)
 
@@ -74,14 +77,17 @@ class IndexerBus(ServiceBus):
 @asynccontextmanager
 async def open_indexer_bus(settings: Settings) -> AsyncIterator[IndexerBus]:
     """Connect to the stream, made where it is missing, with all that the indexer needs."""
-    from lanthorn_core.adapters import bus_nats
+    from lanthorn_core.adapters.bus_nats.connection import connect, ensure_streams
+    from lanthorn_core.adapters.bus_nats.publisher import NatsPublisher
+    from lanthorn_core.adapters.bus_nats.retries import NatsRetries
+    from lanthorn_core.adapters.bus_nats.signals import NatsIndexSignals
 
-    async with bus_nats.connect(settings.runtime.nats_url, name="lanthorn") as client:
-        await bus_nats.ensure_streams(client)
+    async with connect(settings.runtime.nats_url, name="lanthorn") as client:
+        await ensure_streams(client)
         yield IndexerBus(
-            publisher=bus_nats.NatsPublisher(client),
-            signals=bus_nats.NatsIndexSignals(client),
-            retries=bus_nats.NatsRetries(client),
+            publisher=NatsPublisher(client),
+            signals=NatsIndexSignals(client),
+            retries=NatsRetries(client),
             client=client,
         )
 

@@ -22,11 +22,13 @@ async def retry_forever(
     retries: Retries, writer: IndexWriter, objects: ObjectStore, rules: ExtractionRules
 ) -> None:
     """Try each event on the retry subject again when its time has come."""
-    while True:
-        PARKED.set(len(await retries.parked()))
-        attempt = await retries.next(wait_s=30)
-        if attempt is not None:
-            await _try(attempt, writer, objects, rules)
+    PARKED.set(len(await retries.parked()))
+    async with retries.attempts() as attempts:
+        while True:
+            attempt = await attempts.next(wait_s=30)
+            if attempt is not None:
+                await _try(attempt, writer, objects, rules)
+                PARKED.set(len(await retries.parked()))
 
 
 async def _try(

@@ -145,19 +145,31 @@ def _order_by(body: Body, names: MetadataNames) -> list[OrderBy]:
     return [_order(entry, names) for entry in entries]
 
 
+_ORDERS: Final[
+    Mapping[str, tuple[Literal["DicomTag", "Metadata"], Literal["text", "int", "float"]]]
+] = {
+    "DICOMTAG": ("DicomTag", "text"),
+    "DICOMTAGASINT": ("DicomTag", "int"),
+    "DICOMTAGASFLOAT": ("DicomTag", "float"),
+    "METADATA": ("Metadata", "text"),
+    "METADATAASINT": ("Metadata", "int"),
+    "METADATAASFLOAT": ("Metadata", "float"),
+}
+
+
 def _order(entry: Any, names: MetadataNames) -> OrderBy:
     if not isinstance(entry, Mapping):
         raise BadRequest('Field "OrderBy" must contain JSON objects')
     for name in ("Key", "Type", "Direction"):
         if not isinstance(entry.get(name), str):
             raise BadRequest(f'Field "{name}" must be a string')
-    kinds: dict[str, Literal["DicomTag", "Metadata"]] = {
-        "DICOMTAG": "DicomTag",
-        "METADATA": "Metadata",
-    }
-    kind = kinds.get(entry["Type"].upper())
-    if kind is None:
-        raise BadRequest('Field "Type" must be "DicomTag" or "Metadata"')
+    known = _ORDERS.get(entry["Type"].upper())
+    if known is None:
+        raise BadRequest(
+            'Field "Type" must be "DicomTag", "DicomTagAsInt", "DicomTagAsFloat" or "Metadata", '
+            '"MetadataAsInt", "MetadataAsFloat"'
+        )
+    kind, values = known
     direction = entry["Direction"].upper()
     if direction not in {"ASC", "DESC"}:
         raise BadRequest('Field "Direction" must be "ASC" or "DESC"')
@@ -165,4 +177,4 @@ def _order(entry: Any, names: MetadataNames) -> OrderBy:
         key = keyword_for_tag(known_tag(entry["Key"]))
     else:
         key = names.key(entry["Key"])
-    return OrderBy(kind=kind, key=key, descending=direction == "DESC")
+    return OrderBy(kind=kind, key=key, values=values, descending=direction == "DESC")

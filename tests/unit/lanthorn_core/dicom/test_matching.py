@@ -10,7 +10,6 @@ from lanthorn_core.dicom.matching import (
     is_indexed,
     matches,
     parse_constraint,
-    parse_metadata_constraint,
 )
 from lanthorn_core.errors import InvalidIdentifier
 
@@ -59,13 +58,6 @@ def test_case_counts_only_where_asked_and_never_on_uids() -> None:
 def test_wildcards_are_refused_where_the_vr_has_none() -> None:
     with pytest.raises(InvalidIdentifier, match="0020,000d"):
         parse_constraint(STUDY_UID, "1.2.*")
-
-
-def test_metadata_constraints_know_wildcards_only() -> None:
-    assert matches(parse_metadata_constraint("m", "a*"), "abc")
-    assert not matches(parse_metadata_constraint("m", "a"), "abc")
-    assert matches(parse_metadata_constraint("m", "2020-2021"), "2020-2021")
-    assert matches(parse_metadata_constraint("m", ""), None)
 
 
 def test_the_index_answers_for_its_own_level_and_those_above() -> None:

@@ -104,6 +104,8 @@ _CODEC_OF_ESCAPE: Final[Mapping[bytes, str]] = MappingProxyType(
 _KEEPS_ITS_ESCAPE: Final = frozenset({"iso2022_jp", "iso2022_jp_2"})
 _ESCAPE = re.compile(rb"(\x1b(?:\([BJ]|\)I|-[A-HLMTb]|\$B|\$\(D|\$\)[AC]))")
 _RESET = re.compile(rb"([\r\n\f\t\\^=])")
+_NOT_IN_ASCII: Final = bytes({*range(256)} - {*range(0x20, 0x7F)} - {0x0A})
+"""What Orthanc drops of a text in ASCII or an unknown character set: controls but line feed."""
 
 
 class TextDecoder:
@@ -125,6 +127,8 @@ class TextDecoder:
 
     def decode(self, value: bytes) -> str:
         """Return the text of a value; never fails."""
+        if self.codec == "ascii":
+            return value.translate(None, _NOT_IN_ASCII).decode("ascii")
         if value.isascii() and b"\x1b" not in value:
             # Every set of DICOM has ASCII below 80, and most values hold nothing else.
             return value.decode("ascii")

@@ -115,15 +115,6 @@ def parse_constraint(tag: int, text: str, *, case_sensitive: bool = True) -> Mat
     return MatchingKey(tag, keyword, "single", values, exact)
 
 
-def parse_metadata_constraint(name: str, text: str) -> MatchingKey:
-    """Parse a constraint on a metadata: universal, single or wildcard, case mattering."""
-    if not text or set(text) == {"*"}:
-        return MatchingKey(0, name, "universal")
-    if "*" in text or "?" in text:
-        return MatchingKey(0, name, "wildcard", (text,))
-    return MatchingKey(0, name, "single", (text,))
-
-
 def is_indexed(key: MatchingKey, level: str) -> bool:
     """Tell whether the index itself can answer this key at a level.
 

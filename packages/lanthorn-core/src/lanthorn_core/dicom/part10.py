@@ -91,6 +91,8 @@ def read_file_meta(data: Buffer) -> FileMeta:
     if not is_part10(data):
         raise InvalidDataset("not a DICOM file: no DICM after 128 bytes of preamble")
     elements, offset = _scan_group_2(data)
+    if not elements and offset == len(data):
+        raise InvalidDataset("the file ends before its meta information")
 
     def text(tag: int) -> str:
         element = elements.get(tag)

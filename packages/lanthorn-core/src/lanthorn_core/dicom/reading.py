@@ -7,6 +7,7 @@ DICOM PS3.5 Chapter 7.
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Collection, Mapping
 
@@ -18,7 +19,6 @@ from pydicom.tag import BaseTag
 from lanthorn_core.dicom.encodings import Encoding
 from lanthorn_core.dicom.scan import Header, RawElement
 from lanthorn_core.dicom.values import is_known
-from lanthorn_core.errors import InvalidDataset
 
 _SPECIFIC_CHARACTER_SET = 0x0008_0005
 _UNDEFINED = b"\xff\xff\xff\xff"
@@ -39,11 +39,6 @@ def dataset_of_header(header: Header, only: Collection[int] | None = None) -> Da
     -------
     pydicom.Dataset
         Values are converted when they are asked for, and may raise what pydicom raises then.
-
-    Raises
-    ------
-    InvalidDataset
-        Specific Character Set cannot be read.
     """
     elements: Mapping[int, RawElement] = header.elements
     if only is not None:
@@ -64,21 +59,16 @@ def make_dataset(
 ) -> Dataset:
     """Put elements into a data set that knows how it was written.
 
-    Raises
-    ------
-    InvalidDataset
-        Specific Character Set (0008,0005) cannot be read.
+    A Specific Character Set (0008,0005) that is no text counts as absent, as in Orthanc.
     """
     dataset = Dataset(elements)
     charset: str | list[str] = default_encoding
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            terms = dataset.get(_SPECIFIC_CHARACTER_SET)
-            if terms:
-                charset = convert_encodings(terms.value)
-    except Exception as exc:  # pydicom raises what its parts raise
-        raise InvalidDataset(f"Specific Character Set (0008,0005) cannot be read: {exc}") from exc
+    # pydicom raises what its parts raise
+    with contextlib.suppress(Exception), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        terms = dataset.get(_SPECIFIC_CHARACTER_SET)
+        if terms:
+            charset = convert_encodings(terms.value)
     dataset.set_original_encoding(encoding.implicit, encoding.little_endian, charset)
     return dataset
 

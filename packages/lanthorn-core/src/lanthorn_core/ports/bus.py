@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -91,8 +92,8 @@ class Retries(Protocol):
         """Move a failed event to the retry subject; on return it is durable there."""
         ...
 
-    async def next(self, *, wait_s: float) -> RetryAttempt | None:
-        """Wait up to `wait_s` for an event whose time has come."""
+    def attempts(self) -> AbstractAsyncContextManager[RetryAttempts]:
+        """Take events whose time has come for the length of the block."""
         ...
 
     async def parked(self) -> list[ParkedEvent]:
@@ -101,6 +102,14 @@ class Retries(Protocol):
 
     async def retry_parked(self, number: int) -> bool:
         """Put a parked event back on the retry subject; False when there is none."""
+        ...
+
+
+class RetryAttempts(Protocol):
+    """The indexer's end of the retry subject."""
+
+    async def next(self, *, wait_s: float) -> RetryAttempt | None:
+        """Wait up to `wait_s` (or less) for an event whose time has come."""
         ...
 
 

@@ -68,6 +68,7 @@ class OrderBy:
     kind: Literal["DicomTag", "Metadata"]
     key: str
     descending: bool = False
+    values: Literal["text", "int", "float"] = "text"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lanthorn_core.dicom.identifiers import Identity, PublicIds, public_ids
 from lanthorn_core.dicom.encodings import is_deflated
+from lanthorn_core.dicom.identifiers import Identity, PublicIds, public_ids
 from lanthorn_core.dicom.part10 import read_file_meta, scan_file
 from lanthorn_core.dicom.scan import Header
 from lanthorn_core.dicom.summary import identify, pixel_data_vr_metadata
@@ -131,12 +131,15 @@ class StoreInstance:
             except ValueError as error:
                 raise InvalidDataset("Received an empty DICOM file") from error
             with mapped:
-                return self._scan(mapped)
+                _, header = scan_file(mapped)
+                size_bytes = len(mapped)
+            # Read, not mapped: hashing through the map would make the whole file resident.
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return _Scanned(header, identify(header, self._default_encoding), size_bytes, digest)
 
-    def _scan(self, data: Buffer | mmap.mmap) -> _Scanned:
+    def _scan(self, data: Buffer) -> _Scanned:
         _, header = scan_file(data)
-        with memoryview(data) as view:
-            digest = hashlib.sha256(view).hexdigest()
+        digest = hashlib.sha256(data).hexdigest()
         return _Scanned(header, identify(header, self._default_encoding), len(data), digest)
 
     async def _keep(

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from lanthorn_core.errors import IndexUnavailable
+from lanthorn_core.errors import IndexUnavailable, InvalidParameter
 
 Connection = asyncpg.Connection | PoolConnectionProxy
 """A connection of one's own, or one lent by a pool."""
@@ -34,9 +34,11 @@ _UNAVAILABLE = (
 
 @asynccontextmanager
 async def translated() -> AsyncIterator[None]:
-    """Turn failures of the database into `IndexUnavailable`."""
+    """Turn failures of the database into `IndexUnavailable`, texts that no text can be into 400."""
     try:
         yield
+    except asyncpg.CharacterNotInRepertoireError as error:
+        raise InvalidParameter("A text has a character that cannot be stored") from error
     except _UNAVAILABLE as error:
         raise IndexUnavailable(f"The database does not answer: {error!r}") from error
 
@@ -46,6 +48,10 @@ async def init_connection(connection: asyncpg.Connection) -> None:
     await connection.set_type_codec(
         "jsonb", schema="pg_catalog", encoder=json.dumps, decoder=json.loads
     )
+
+
+async def _leave_as_it_is(_connection: asyncpg.Connection) -> None:
+    """Reset nothing."""
 
 
 @asynccontextmanager
@@ -73,6 +79,8 @@ async def open_pool(
             min_size=1,
             max_size=size,
             init=init_connection,
+            # Readers leave no state behind: a round trip less each time one is given back.
+            reset=_leave_as_it_is if read_only else None,
             command_timeout=30,
             server_settings=settings,
         )

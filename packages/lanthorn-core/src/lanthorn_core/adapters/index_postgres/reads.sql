@@ -9,7 +9,7 @@ SELECT patient.public_id, patient.main_tags, patient.metadata, patient.updated_a
 
 -- name: select_study
 SELECT study.public_id, study.main_tags, study.metadata, study.updated_at, study.is_stable,
-    patient.public_id AS parent_id, patient.main_tags AS patient_main_tags,
+    patient.public_id AS parent_id, study.patient_tags AS patient_main_tags,
     ARRAY(SELECT public_id FROM series WHERE study_pk = study.study_pk ORDER BY series_pk)
         AS child_ids
 

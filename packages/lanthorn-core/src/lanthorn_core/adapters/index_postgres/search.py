@@ -29,6 +29,13 @@ _MODALITIES: Final = (
 )
 
 
+_NUMBERS: Final = {
+    "int": r"'^\s*([-+]?\d{1,18})'",
+    "float": r"'^\s*([-+]?(?:\d{1,30}\.?\d{0,30}|\.\d{1,30})(?:[eE][-+]?\d{1,2})?)'",
+}
+"""Leading number of a text; what has none comes last, as in Orthanc."""
+
+
 @dataclass(slots=True)
 class Statement:
     """A statement under construction: text from us, parameters from the client."""
@@ -73,7 +80,10 @@ def build(query: FindQuery) -> Statement:
         statement.conditions.append(_labels(statement, query))
     for order in query.order_by:
         direction = "DESC" if order.descending else "ASC"
-        statement.order.append(f"{_sort_value(statement, query.level, order)} {direction}")
+        value = _sort_value(statement, query.level, order)
+        if order.values != "text":
+            value = f"substring({value} FROM {_NUMBERS[order.values]})::float8"
+        statement.order.append(f"{value} {direction} NULLS LAST")
     statement.order.append(f"{query.level.lower()}.{query.level.lower()}_pk")
     return statement
 
@@ -91,16 +101,20 @@ def window(statement: Statement, query: FindQuery) -> str:
 def _condition(statement: Statement, key: MatchingKey, level: Level) -> str:
     if key.tag == MODALITIES_IN_STUDY and level is Level.STUDY:
         return _MODALITIES.format(test=_test(statement, "of_study.main_tags ->> 'Modality'", key))
-    return _test(statement, _tag_value(key.tag, level), key)
+    return _test(statement, _tag_value(key.keyword, level), key)
 
 
-def _tag_value(tag: int, level: Level) -> str:
-    """Return the SQL expression of a main tag, taken from the level itself or the nearest above."""
+def _tag_value(keyword: str, level: Level) -> str:
+    """Return the SQL expression of a main tag, taken from the level itself or the nearest above.
+
+    Below the patients, their tags are those of the study's first instance, as in Orthanc.
+    """
     for at in reversed(LEVELS[: level.depth + 1]):
-        for main in MAIN_TAGS[at]:
-            if main.tag == tag:
-                return f"{at.lower()}.main_tags ->> '{main.keyword}'"
-    raise InvalidParameter(f"The tag {tag:08x} is not indexed at level {level}")
+        if any(main.keyword == keyword for main in MAIN_TAGS[at]):
+            if at is Level.PATIENT and level is not Level.PATIENT:
+                return f"study.patient_tags ->> '{keyword}'"
+            return f"{at.lower()}.main_tags ->> '{keyword}'"
+    raise InvalidParameter(f"{keyword} is not indexed at level {level}")
 
 
 def _test(statement: Statement, value: str, key: MatchingKey) -> str:
@@ -142,11 +156,7 @@ def _sort_value(statement: Statement, level: Level, order: OrderBy) -> str:
         if order.key == "LastUpdate" and level is not Level.INSTANCE:
             return f"{level.lower()}.updated_at"
         return _metadata_value(statement, level, order.key)
-    for at in reversed(LEVELS[: level.depth + 1]):
-        for main in MAIN_TAGS[at]:
-            if main.keyword == order.key:
-                return f"{at.lower()}.main_tags ->> '{main.keyword}'"
-    raise InvalidParameter(f"Cannot order by {order.key} at level {level}")
+    return _tag_value(order.key, level)
 
 
 def _labels(statement: Statement, query: FindQuery) -> str:

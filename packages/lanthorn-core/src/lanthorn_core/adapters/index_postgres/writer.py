@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import groupby
 from typing import Any, Final
@@ -130,8 +130,7 @@ class PostgresIndexWriter:
             ]
             if level is not Level.PATIENT:
                 columns.append([parents[_parent_id(entry, level)] for entry in first.values()])
-            if level is Level.SERIES:
-                columns.append([entry.expected_number_of_instances for entry in first.values()])
+            columns += _columns_of_one_level(level, first.values())
             rows = await self._connection.fetch(SQL[f"insert_{_TABLES[level]}"], *columns)
             created[level] = {row["public_id"] for row in rows}
             parents = await self._primary_keys(level, list(first))
@@ -221,8 +220,7 @@ class PostgresIndexWriter:
                 [json.dumps(entry.main_tags[level]) for entry in first.values()],
                 [json.dumps(entry.metadata[level]) for entry in first.values()],
             ]
-            if level is Level.SERIES:
-                columns.append([entry.expected_number_of_instances for entry in first.values()])
+            columns += _columns_of_one_level(level, first.values())
             await self._connection.execute(SQL[f"reindex_{_TABLES[level]}"], *columns)
 
     async def _delete(self, resources: Sequence[tuple[Level, str]]) -> None:
@@ -339,6 +337,14 @@ def _first_of_each(entries: Sequence[InstanceEntry], level: Level) -> dict[str, 
     for entry in entries:
         first.setdefault(_id_at(entry.public_ids, level), entry)
     return first
+
+
+def _columns_of_one_level(level: Level, entries: Iterable[InstanceEntry]) -> list[list[Any]]:
+    if level is Level.STUDY:
+        return [[json.dumps(entry.main_tags[Level.PATIENT]) for entry in entries]]
+    if level is Level.SERIES:
+        return [[entry.expected_number_of_instances for entry in entries]]
+    return []
 
 
 def _count_new(tally: Tally, level: Level, ids: PublicIds, sign: int = 1) -> None:

@@ -17,10 +17,10 @@ ON CONFLICT (public_id) DO NOTHING
 RETURNING public_id
 
 -- name: insert_studies
-INSERT INTO study (public_id, main_tags, metadata, patient_pk, updated_at)
-SELECT public_id, main_tags::jsonb, metadata::jsonb, parent_pk, now()
-FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[])
-    WITH ORDINALITY AS t (public_id, main_tags, metadata, parent_pk, place)
+INSERT INTO study (public_id, main_tags, metadata, patient_pk, patient_tags, updated_at)
+SELECT public_id, main_tags::jsonb, metadata::jsonb, parent_pk, patient_tags::jsonb, now()
+FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[])
+    WITH ORDINALITY AS t (public_id, main_tags, metadata, parent_pk, patient_tags, place)
 ORDER BY place
 ON CONFLICT (public_id) DO NOTHING
 RETURNING public_id
@@ -67,8 +67,10 @@ FROM unnest($1::text[], $2::text[], $3::text[]) AS t (public_id, main_tags, meta
 WHERE patient.public_id = t.public_id
 
 -- name: reindex_studies
-UPDATE study SET main_tags = t.main_tags::jsonb, metadata = t.metadata::jsonb
-FROM unnest($1::text[], $2::text[], $3::text[]) AS t (public_id, main_tags, metadata)
+UPDATE study SET main_tags = t.main_tags::jsonb, metadata = t.metadata::jsonb,
+    patient_tags = t.patient_tags::jsonb
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
+    AS t (public_id, main_tags, metadata, patient_tags)
 WHERE study.public_id = t.public_id
 
 -- name: reindex_series

@@ -20,6 +20,7 @@ CREATE TABLE study (
     patient_pk      bigint NOT NULL REFERENCES patient,
     public_id       text NOT NULL UNIQUE,
     main_tags       jsonb NOT NULL,
+    patient_tags    jsonb NOT NULL, -- the patient's main tags as this study's first instance has them
     metadata        jsonb NOT NULL DEFAULT '{}',
     updated_at      timestamptz NOT NULL,
     is_stable       boolean NOT NULL DEFAULT false,
@@ -70,6 +71,8 @@ CREATE INDEX patient_oldest ON patient (updated_at) WHERE NOT is_protected;
 -- comparison adds a filter), dates and UIDs byte by byte.
 CREATE INDEX patient_patient_id ON patient (lower(main_tags ->> 'PatientID') text_pattern_ops);
 CREATE INDEX patient_name ON patient (lower(main_tags ->> 'PatientName') text_pattern_ops);
+CREATE INDEX study_patient_id ON study (lower(patient_tags ->> 'PatientID') text_pattern_ops);
+CREATE INDEX study_patient_name ON study (lower(patient_tags ->> 'PatientName') text_pattern_ops);
 CREATE INDEX study_uid ON study (((main_tags ->> 'StudyInstanceUID') COLLATE "C"));
 CREATE INDEX study_date ON study (((main_tags ->> 'StudyDate') COLLATE "C"));
 CREATE INDEX study_accession ON study (lower(main_tags ->> 'AccessionNumber') text_pattern_ops);

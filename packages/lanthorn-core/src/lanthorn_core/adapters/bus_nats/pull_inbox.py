@@ -1,0 +1,103 @@
+"""Pulling from a JetStream consumer into an inbox of one's own.
+
+nats-py's own `fetch` waits for a whole batch, and on Python 3.11 its time-outs can swallow a
+cancellation; this hands over what is there at once and is cancelled when it is told so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from lanthorn_core.adapters.bus_nats.connection import FAILURES, translated
+from lanthorn_core.errors import BusUnavailable
+
+PULL_BYTES: Final = 32 << 20
+EXPIRES_S: Final = 2.0
+
+
+class PullInbox:
+    """Messages of one consumer, asked for before they are needed.
+
+    Parameters
+    ----------
+    client : nats.aio.client.Client
+        The connection; when it is lost, the inbox says so instead of waiting.
+    stream, consumer : str
+        The durable consumer to pull from.
+    batch : int
+        How many messages are asked for at a time.
+    """
+
+    def __init__(self, client: Client, stream: str, consumer: str, batch: int) -> None:
+        self._client = client
+        self._inbox = client.new_inbox()
+        self._next_subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
+        self._batch = batch
+        self._reconnects = client.stats["reconnects"]
+        self._arrived: deque[Msg] = deque()
+        self._wake = asyncio.Event()
+        self._outstanding = 0
+        self._pulled_until = 0.0
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[PullInbox]:
+        """Receive for the length of the block."""
+        with translated("The stream cannot be subscribed to"):
+            subscription = await self._client.subscribe(self._inbox, cb=self._receive)
+        try:
+            yield self
+        finally:
+            with suppress(*FAILURES):  # the connection may be what ended us
+                await subscription.unsubscribe()
+
+    async def take(self, *, at_most: int, wait_s: float) -> list[Msg]:
+        """Wait for messages; those that are there come at once, none after `wait_s`.
+
+        Raises
+        ------
+        BusUnavailable
+            The connection is or was lost: messages on their way then are missing.
+        """
+        await self._pull()
+        if not self._arrived:
+            self._wake.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(wait_s, EXPIRES_S)):
+                    await self._wake.wait()
+        messages: list[Msg] = []
+        while self._arrived and len(messages) < at_most:
+            message = self._arrived.popleft()
+            if message.reply:
+                messages.append(message)
+                self._outstanding -= 1
+            else:  # a status: the pull has ended before it was filled
+                self._outstanding = 0
+        return messages
+
+    async def _receive(self, message: Msg) -> None:
+        self._arrived.append(message)
+        self._wake.set()
+
+    async def _pull(self) -> None:
+        if self._client.stats["reconnects"] != self._reconnects or not self._client.is_connected:
+            raise BusUnavailable("The connection was lost; deliveries may be missing")
+        now = asyncio.get_running_loop().time()
+        if now > self._pulled_until:
+            self._outstanding = 0
+        if self._outstanding > self._batch // 2:
+            return
+        request = {"batch": self._batch, "max_bytes": PULL_BYTES, "expires": int(EXPIRES_S * 1e9)}
+        with translated("The stream does not deliver"):
+            await self._client.publish(
+                self._next_subject, json.dumps(request).encode(), reply=self._inbox
+            )
+        self._outstanding += self._batch
+        self._pulled_until = now + EXPIRES_S
