@@ -22,6 +22,8 @@ from typing import Any, Final
 
 import httpx2
 
+from tests.compare.byte_routes import BYTE_ROUTES, comparable_bytes
+
 PLURALS: Final = ("patients", "studies", "series", "instances")
 
 RESOURCE_ROUTES: Final[dict[str, tuple[str, ...]]] = {
@@ -62,6 +64,7 @@ RESOURCE_ROUTES: Final[dict[str, tuple[str, ...]]] = {
     "/patient": PLURALS[1:],
     "/study": PLURALS[2:],
     "/nothing": PLURALS,
+    **BYTE_ROUTES,
 }
 """What is asked below each resource, and at which levels."""
 
@@ -318,7 +321,13 @@ MASKED: Final = frozenset(
 )
 """Members of which only the presence is compared."""
 
-COMPARED_HEADERS: Final = ("allow", "etag", "location", "www-authenticate")
+COMPARED_HEADERS: Final = (
+    "allow",
+    "content-disposition",
+    "etag",
+    "location",
+    "www-authenticate",
+)
 
 NOT_COMPARED: Final = frozenset({"4301", "PixelDataVR", "17"})
 """Attachments that plugins of the real one make; a metadata that only we tell, and its number."""
@@ -398,12 +407,13 @@ class Comparison:
 def _comparable(answer: httpx2.Response) -> Answer:
     content_type = answer.headers.get("content-type", "")
     is_json = answer.content[:1] in {b"{", b"["}
-    body: Any = answer.content
+    body = comparable_bytes(content_type, answer.content)
     if is_json:
         body = _masked(json.loads(answer.content))
     headers = {name: answer.headers[name] for name in COMPARED_HEADERS if name in answer.headers}
     if "/attachments/" in str(answer.request.url):  # its revision is not an MD5 here
         headers.pop("etag", None)
+        headers.pop("content-disposition", None)
     return Answer(answer.status_code, content_type, headers, body)
 
 

@@ -20,7 +20,7 @@ KEY = "instances/v1/2026/11/21/08/0193-a.dcm"
 TEN = b"0123456789"
 
 
-@pytest.fixture(params=["files", "rclone", "minio"])
+@pytest.fixture(params=["files", "rclone", pytest.param("minio", marks=pytest.mark.minio)])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ObjectStore]:
     if request.param == "files":
         async with FilesystemObjectStore(tmp_path / "objects") as files:

@@ -34,7 +34,7 @@ def open_bucket(
     )
 
 
-@pytest.fixture(params=["rclone", "minio"])
+@pytest.fixture(params=["rclone", pytest.param("minio", marks=pytest.mark.minio)])
 def server(request: pytest.FixtureRequest) -> S3Server:
     bucket: S3Server = request.getfixturevalue(f"{request.param}_bucket")
     return bucket

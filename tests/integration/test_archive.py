@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from pydicom.uid import generate_uid
 
+from lanthorn_core.model import Level
+from lanthorn_rest_api.archive_contents import archived_files, archived_series
 from tests.fixtures.dicom_files import ct_file
 from tests.fixtures.rest_api import RestApi
 
@@ -79,6 +81,28 @@ async def test_series_of_one_name_get_folders_of_their_own(rest_api: RestApi) ->
         f"P1 - Doe^Jane/x/{folder}/CT000001.dcm": file
         for folder, (file, _) in zip(("CT", "CT-2", "CT-3"), stored, strict=True)
     }
+
+
+async def test_several_resources_share_an_archive(rest_api: RestApi) -> None:
+    series = {"StudyInstanceUID": generate_uid(), "SeriesInstanceUID": generate_uid()}
+    _, ids = await store(rest_api, **series, AccessionNumber="x", InstanceNumber=1)
+    _, other = await store(rest_api, **series, AccessionNumber="x", InstanceNumber=2)
+    _, elsewhere = await store(rest_api, PatientID="P2", AccessionNumber="y")
+    reader = rest_api.system.reader
+    assert await reader.wait_until_current()
+
+    async def names(*roots: tuple[Level, str]) -> list[str]:
+        planned = await archived_series(reader, roots)
+        return [name async for name, _ in archived_files(reader, planned)]
+
+    one, two = ("P1 - Doe^Jane/x/CT/CT000001.dcm", "P1 - Doe^Jane/x/CT/CT000002.dcm")
+    three = "P2 - Doe^Jane/y/CT/CT000001.dcm"
+    instance = (Level.INSTANCE, ids.instance)
+    assert await names(instance) == [one]
+    assert await names(instance, (Level.INSTANCE, other.instance), instance) == [one, two]
+    assert await names(instance, (Level.STUDY, ids.study)) == [one, two]
+    assert sorted(await names((Level.PATIENT, elsewhere.patient), instance)) == [one, three]
+    assert await names() == []
 
 
 @pytest.mark.filterwarnings("ignore:Invalid value for VR CS")

@@ -71,6 +71,7 @@ class Modality:
 
 def get(system: RunningLanthorn, path: str) -> bytes:
     with urllib.request.urlopen(f"{system.http_url}{path}", timeout=30) as answer:
+        assert answer.headers["Warning"] is None, "the index is behind the stream"
         return answer.read()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from http.client import HTTPConnection
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -39,6 +40,24 @@ async def test_a_file_comes_back_as_it_went_in(rest_api: RestApi, pixels: int) -
         assert answer.headers["content-length"] == str(len(file))
         assert answer.headers["content-disposition"] == f'filename="{path[11:]}.dcm"'
         assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_the_newest_of_overwritten_files_is_sent(make_rest_api: Any) -> None:
+    rest_api = await make_rest_api(OVERWRITE_INSTANCES="true")
+    file = bytearray(sample("CT_small.dcm"))
+    for number in range(5):
+        file[-200] = number
+        path = await stored(rest_api, bytes(file))
+        assert (await rest_api.client.get(f"{path}/file")).content == file
+
+
+async def test_a_deleted_instance_is_gone_although_it_was_sent_before(rest_api: RestApi) -> None:
+    path = await stored(rest_api, sample("CT_small.dcm"))
+    assert (await rest_api.client.get(f"{path}/file")).status_code == 200
+    assert (await rest_api.client.delete(path)).status_code == 200
+    assert await rest_api.refusal("GET", f"{path}/file") == (404, 17, "")
+    await stored(rest_api, sample("CT_small.dcm"))
+    assert (await rest_api.client.get(f"{path}/file")).status_code == 200
 
 
 @pytest.mark.parametrize(

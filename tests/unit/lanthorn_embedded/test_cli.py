@@ -14,7 +14,7 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("lanthorn 0.")
 
 
-@pytest.mark.parametrize("command", ["up", "status", "migrate", "reindex"])
+@pytest.mark.parametrize("command", ["up", "status", "migrate", "reindex", "parked"])
 def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main([command, "--help"])

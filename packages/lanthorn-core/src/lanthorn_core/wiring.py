@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from lanthorn_core.ports.index_writer import IndexWriter
 from lanthorn_core.ports.object_store import ObjectStore
 from lanthorn_core.ports.renderer import Renderer
 from lanthorn_core.runtime.settings import Settings
+from lanthorn_core.usecases.storage_limits import StorageLimits
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -113,6 +114,32 @@ async def open_reader(settings: Settings, bus: ServiceBus) -> AsyncIterator[Inde
         )
         await bus.signals.on_announce(barrier.announce)
         yield PostgresIndexReader(pool, barrier)
+
+
+@asynccontextmanager
+async def open_storage_limits(
+    settings: Settings, bus: ServiceBus, reader: IndexReader | None = None
+) -> AsyncIterator[StorageLimits | None]:
+    """Open what tells whether the store is full; None where nothing is ever refused for that.
+
+    Parameters
+    ----------
+    reader : IndexReader, optional
+        That of the process, where it has one; else one is opened if it is needed.
+    """
+    has_limit = settings.maximum_storage_size > 0 or settings.maximum_patient_count > 0
+    if not has_limit or settings.maximum_storage_mode != "Reject":
+        yield None
+        return
+    async with AsyncExitStack() as stack:
+        if reader is None:
+            settings.runtime.require("database_url")
+            reader = await stack.enter_async_context(open_reader(settings, bus))
+        yield StorageLimits(
+            reader,
+            max_bytes=settings.maximum_storage_size << 20,
+            max_patients=settings.maximum_patient_count,
+        )
 
 
 @asynccontextmanager

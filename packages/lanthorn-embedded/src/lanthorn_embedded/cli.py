@@ -55,6 +55,11 @@ Build the index from the stored images alone, after a loss of the database. What
 already is left as it is, unless --fresh empties it first.
 """
 
+_PARKED = """\
+List the events that the indexer gave up on, with their numbers and errors. Their images are stored;
+only the index lacks them. --retry has the indexer try one again.
+"""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
@@ -113,7 +118,7 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _maintain(options: argparse.Namespace) -> int:
-    from lanthorn_embedded import maintenance  # noqa: PLC0415
+    from lanthorn_embedded import maintenance, parked  # noqa: PLC0415
     from lanthorn_embedded.console import Console  # noqa: PLC0415
     from lanthorn_embedded.environment import service_environment  # noqa: PLC0415
 
@@ -124,6 +129,8 @@ def _maintain(options: argparse.Namespace) -> int:
     )
     if options.command == "migrate":
         maintenance.migrate_command(folder, environment, console)
+    elif options.command == "parked":
+        parked.parked_command(folder, environment, console, retry=options.retry)
     else:
         maintenance.reindex_command(folder, environment, console, fresh=options.fresh)
     return 0
@@ -193,6 +200,13 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         parents=[config, data, log],
     )
     reindex.add_argument("--fresh", action="store_true", help="empty the index first")
+    parked = commands.add_parser(
+        "parked",
+        help="list what the indexer gave up on, or try it again",
+        description=_PARKED,
+        parents=[data, log],
+    )
+    parked.add_argument("--retry", type=int, metavar="N", help="try the event of this number again")
     return parser
 
 

@@ -61,7 +61,7 @@ def migrate_command(folder: DataFolder, environment: Mapping[str, str], console:
         async def work(_: Supervisor, urls: Mapping[str, str]) -> None:
             await migrate_database(urls["DATABASE_URL"], console)
 
-        _with_engines(folder, environment, console, work, needs_bus=False)
+        with_engines(folder, environment, console, work, needs_bus=False)
     console.show("The database has this version's schema.", "database_migrated")
     console.flush()
 
@@ -101,7 +101,7 @@ def reindex_command(
             await supervisor.start([indexer_spec({**environment, **urls})])
             await rebuild(urls)
 
-        _with_engines(folder, environment, console, work, needs_bus=True)
+        with_engines(folder, environment, console, work, needs_bus=True)
     text = ", ".join(f"{value} {name}" for name, value in summary.items())
     console.show(f"The index is built: {text}.", "index_rebuilt", **summary)
     console.flush()
@@ -120,7 +120,7 @@ async def _reindex(
         raise EmbeddedError(f"the index cannot be built: {exc}") from exc
 
 
-def _with_engines(
+def with_engines(
     folder: DataFolder,
     environment: Mapping[str, str],
     console: Console,

@@ -17,8 +17,9 @@ from lanthorn_core.ports.object_store import ObjectStore
 from lanthorn_core.runtime.health import HealthApp, serve_asgi
 from lanthorn_core.runtime.settings import Settings
 from lanthorn_core.usecases.byte_budget import ByteBudget
+from lanthorn_core.usecases.storage_limits import StorageLimits
 from lanthorn_core.usecases.store_instance import StoreInstance
-from lanthorn_core.wiring import open_bus, open_object_store
+from lanthorn_core.wiring import open_bus, open_object_store, open_storage_limits
 from lanthorn_dimse_gateway.access import AccessPolicy, KnownAE, Service
 from lanthorn_dimse_gateway.bridge import LoopBridge
 from lanthorn_dimse_gateway.contexts import ContextPolicy
@@ -104,6 +105,7 @@ async def serving_dicom(
     publisher: EventPublisher,
     listening: socket.socket,
     *,
+    limits: StorageLimits | None = None,
     drain_s: float = _DRAIN_S,
 ) -> AsyncIterator[DicomServer]:
     """Serve DICOM on a listening socket for the length of the block, then drain.
@@ -116,6 +118,8 @@ async def serving_dicom(
         Where instances and their events go.
     listening : socket
         Closed at the end, in this process only.
+    limits : StorageLimits, optional
+        Where new instances are refused once the store is full.
     drain_s : float
         How long requests in hand may take at the end.
     """
@@ -124,6 +128,7 @@ async def serving_dicom(
         publisher,
         ByteBudget(settings.lanthorn.maximum_in_flight_bytes),
         settings.default_encoding,
+        limits,
     )
     server = DicomServer(
         build_gateway(settings, store, objects.spool_folder),
@@ -166,7 +171,10 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
             )
         if settings.dicom_server_enabled:
             listening = open_listening(settings)
-            await stack.enter_async_context(serving_dicom(settings, objects, publisher, listening))
+            limits = await stack.enter_async_context(open_storage_limits(settings, bus))
+            await stack.enter_async_context(
+                serving_dicom(settings, objects, publisher, listening, limits=limits)
+            )
             log.info(
                 "dicom_listening",
                 port=listening.getsockname()[1],

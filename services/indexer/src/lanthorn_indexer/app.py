@@ -41,7 +41,7 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         objects = await stack.enter_async_context(wiring.open_object_store(settings))
         bus = await stack.enter_async_context(wiring.open_indexer_bus(settings))
         group = await stack.enter_async_context(asyncio.TaskGroup())
-        index = group.create_task(_be_active_forever(settings, objects, bus), name="index")
+        index = group.create_task(_be_active_forever(group, settings, objects, bus), name="index")
         listen = settings.runtime.listen
         if listen is not None:
             health = HealthApp({"objects": objects.check, "stream": bus.publisher.check})
@@ -52,35 +52,44 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
 
 
 async def _be_active_forever(
-    settings: Settings, objects: ObjectStore, bus: wiring.IndexerBus
+    group: asyncio.TaskGroup, settings: Settings, objects: ObjectStore, bus: wiring.IndexerBus
 ) -> None:
     reader_waits = asyncio.Event()
     await bus.signals.on_ask(reader_waits.set)
     while True:
-        try:
-            async with (
-                wiring.open_index_writer(settings) as writer,
-                bus.open_consumer() as consumer,
-            ):
-                ACTIVE.set(1)
-                log.info("indexer_active")
-                consume = Consume(
-                    consumer=consumer,
-                    writer=writer,
-                    retries=bus.retries,
-                    signals=bus.signals,
-                    objects=objects,
-                    rules=_rules(settings),
-                    reader_waits=reader_waits,
-                )
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(consume(), name="consume")
-                    _start_housekeeping(group, settings, objects, bus, writer)
-        except* TransientError as failures:
-            log.warning("indexer_interrupted", errors=[str(e) for e in failures.exceptions])
-        finally:
-            ACTIVE.set(0)
+        # A task of its own: on Python 3.11 a task group that failed leaves its owner marked as
+        # being cancelled, for ever.
+        await group.create_task(_be_active(settings, objects, bus, reader_waits), name="active")
         await asyncio.sleep(PAUSE_S)
+
+
+async def _be_active(
+    settings: Settings, objects: ObjectStore, bus: wiring.IndexerBus, reader_waits: asyncio.Event
+) -> None:
+    """Wait for the turn to write, then write until a dependency fails."""
+    try:
+        async with (
+            wiring.open_index_writer(settings) as writer,
+            bus.open_consumer() as consumer,
+        ):
+            ACTIVE.set(1)
+            log.info("indexer_active")
+            consume = Consume(
+                consumer=consumer,
+                writer=writer,
+                retries=bus.retries,
+                signals=bus.signals,
+                objects=objects,
+                rules=_rules(settings),
+                reader_waits=reader_waits,
+            )
+            async with asyncio.TaskGroup() as group:
+                group.create_task(consume(), name="consume")
+                _start_housekeeping(group, settings, objects, bus, writer)
+    except* TransientError as failures:
+        log.warning("indexer_interrupted", errors=[str(e) for e in failures.exceptions])
+    finally:
+        ACTIVE.set(0)
 
 
 def _start_housekeeping(

@@ -28,6 +28,7 @@ from lanthorn_rest_api.rest import (
     instance_tags,
     labels,
     metadata,
+    parked_events,
     resources,
     shared_tags,
     system,
@@ -54,13 +55,14 @@ ROUTES = (
     *tools.router.routes,
     *system.router.routes,
     *configuration.router.routes,
+    *parked_events.router.routes,
     *metrics_orthanc.router.routes,
     *explorer_files.routes,
 )
 """In the order in which they are tried: what is asked most often comes first."""
 
 
-_CHANGING_POSTS = frozenset({"/instances", "/tools/bulk-delete"})
+_CHANGING_POSTS = frozenset({"/instances", "/tools/bulk-delete", parked_events.RETRY_PATH})
 """Routes whose POST changes what is stored; that of others only asks."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from lanthorn_core.errors import InexistentItem
@@ -44,8 +44,13 @@ async def archived_series(
         One of them does not exist.
     """
     wanted: dict[str, frozenset[str] | None] = {}
+    # Studies keep a copy of their patient's tags, which need not be what the patient has.
+    patient_tags: dict[str | None, Mapping[str, str]] = {}
     for level, public_id in roots:
-        for series_id, only in await _series_below(reader, level, public_id):
+        root = await _existing(reader, level, public_id)
+        if level is Level.PATIENT:
+            patient_tags[public_id] = root.main_tags
+        for series_id, only in await _series_below(reader, root):
             before = wanted.get(series_id, frozenset())
             wanted[series_id] = None if only is None or before is None else before | only
     planned = []
@@ -61,7 +66,8 @@ async def archived_series(
         if study_id not in study_folders:
             study = await _existing(reader, Level.STUDY, study_id)
             if study.parent_id not in patients:
-                folder = patient_names.unique(patient_folder(study.patient_main_tags))
+                tags = patient_tags.get(study.parent_id, study.patient_main_tags)
+                folder = patient_names.unique(patient_folder(tags))
                 patients[study.parent_id] = folder, FolderNames()
             upper, names = patients[study.parent_id]
             study_folders[study_id] = f"{upper}/{names.unique(study_folder(study.main_tags))}"
@@ -96,16 +102,15 @@ async def archived_files(
 
 
 async def _series_below(
-    reader: IndexReader, level: Level, public_id: str
+    reader: IndexReader, root: Resource
 ) -> list[tuple[str, frozenset[str] | None]]:
-    resource = await _existing(reader, level, public_id)
-    if level is Level.INSTANCE:
-        return [(resource.parent_id or "", frozenset({public_id}))]
-    if level is Level.SERIES:
-        return [(public_id, None)]
-    studies = [resource]
-    if level is Level.PATIENT:
-        studies = await reader.resources(Level.STUDY, resource.child_ids)
+    if root.level is Level.INSTANCE:
+        return [(root.parent_id or "", frozenset({root.public_id}))]
+    if root.level is Level.SERIES:
+        return [(root.public_id, None)]
+    studies = [root]
+    if root.level is Level.PATIENT:
+        studies = await reader.resources(Level.STUDY, root.child_ids)
     return [(series_id, None) for study in studies for series_id in study.child_ids]
 
 

@@ -10,7 +10,7 @@ from pydicom import DataElement
 from pydicom.dataset import FileDataset
 
 from lanthorn_core.dicom.encodings import EXPLICIT_LITTLE, encoding_of, is_deflated
-from lanthorn_core.dicom.part10 import read_dataset, scan_file
+from lanthorn_core.dicom.part10 import MAX_INFLATED_WHOLE_BYTES, read_dataset, scan_file
 from lanthorn_core.errors import InvalidDataset
 from lanthorn_core.ports.index import StoredInstance
 from lanthorn_core.ports.object_store import ObjectStore
@@ -23,6 +23,8 @@ _WINDOW_BYTES: Final = 64 << 10
 _UNDEFINED: Final = 0xFFFF_FFFF
 _ITEM: Final = (0xFFFE, 0xE000)
 _LONG_HEADER_BYTES: Final = 12
+_LARGEST_RATIO: Final = 1032
+"""No deflate stream (RFC 1951) grows more than this many times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,10 @@ async def inflated_pixels(services: Services, instance: StoredInstance) -> bytes
     InvalidDataset, StorageUnavailable, UnknownResource
         As `read_instance`.
     """
-    async with services.budget.reserve(instance.size_bytes):
+    in_memory_bytes = instance.size_bytes
+    if is_deflated(instance.transfer_syntax_uid):
+        in_memory_bytes = min(in_memory_bytes * _LARGEST_RATIO, MAX_INFLATED_WHOLE_BYTES)
+    async with services.budget.reserve(in_memory_bytes):
         data = await services.objects.get(instance.object_key)
         dataset = await in_thread(read_dataset, data, until_pixels=False)
         if PIXEL_DATA not in dataset:

@@ -6,6 +6,7 @@ does not lose them; clients see the names.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -34,6 +35,8 @@ SYSTEM_METADATA: Final[Mapping[str, int]] = {
 FIRST_USER_NUMBER: Final = 1024
 LAST_USER_NUMBER: Final = 65535
 
+_NUMBER: Final = re.compile(r"-?[0-9]{1,18}")
+
 
 class MetadataNames:
     """Translate between what clients write and what the index keeps.
@@ -58,7 +61,7 @@ class MetadataNames:
         """
         if text in self._numbers:
             return self._numbers[text]
-        if text.removeprefix("-").isdecimal() and text.isascii():
+        if _NUMBER.fullmatch(text):
             return int(text)
         raise InexistentItem
 

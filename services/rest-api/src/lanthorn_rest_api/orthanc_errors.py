@@ -1,4 +1,7 @@
-"""Errors as Orthanc answers them: the class of the error says everything (reference 1.9.4)."""
+"""Errors as Orthanc answers them: the class of the error says everything (reference 1.9.4).
+
+On our own routes they are problem documents instead.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from starlette.types import Scope
 
 from lanthorn_core.errors import ORTHANC_ERRORS, InvalidParameter, LanthornError, UnknownResource
 from lanthorn_rest_api.answers import encode_json
+from lanthorn_rest_api.problems import is_own_route, problem_answer
 
 log = structlog.get_logger()
 
@@ -36,11 +40,12 @@ def error_answer(error: Exception, scope: Scope, *, describe: bool) -> Response:
     """
     kind = type(error) if isinstance(error, LanthornError) else LanthornError
     status = kind.http_status
-    headers = {"Content-Type": "text/plain"}
-    if kind.retryable:
-        headers["Retry-After"] = "1"
+    retry = {"Retry-After": "1"} if kind.retryable else {}
+    headers = {"Content-Type": "text/plain", **retry}
     if not describe:
         return Response(status_code=status, headers=headers)
+    if is_own_route(scope):
+        return problem_answer(error, headers=retry)
     text = ORTHANC_ERRORS[kind.orthanc_code]
     body: dict[str, Any] = {
         "HttpError": HTTPStatus(status).phrase,
@@ -67,7 +72,12 @@ def allowed_methods(app: FastAPI, scope: Scope) -> list[str]:
 
 
 def children_of(app: FastAPI, path: str) -> list[str]:
-    """Names below an inner node of the tree of routes, which Orthanc lists for people."""
+    """Names below an inner node of the tree of routes, which Orthanc lists for people.
+
+    The root is none: it leads to the explorer, or nowhere.
+    """
+    if path == "/":
+        return []
     prefix = path.rstrip("/") + "/"
     names = set()
     for route in app.router.routes:

@@ -21,6 +21,7 @@ Parameters = Mapping[str, str]
 LARGEST: Final = 2**62
 """Of numbers that the database takes; a larger one of a client counts as this."""
 
+_MANY_DIGITS: Final = 20
 _NO_TEXT: Final = re.compile(r"[\0\ud800-\udfff]")
 
 _TRUE = frozenset({"", "1", "true"})
@@ -69,7 +70,13 @@ def unsigned(text: str) -> int:
     """
     if not (text.isascii() and text.isdigit()):
         raise BadParameterType("Syntax error in some user-supplied data")
-    return min(int(text), LARGEST)
+    return bounded(text)
+
+
+def bounded(digits: str) -> int:
+    """Read digits, however many: Python refuses thousands, and the database takes few."""
+    digits = digits.lstrip("0")
+    return min(int(digits or "0"), LARGEST) if len(digits) < _MANY_DIGITS else LARGEST
 
 
 def window(parameters: Parameters, path: str) -> tuple[int, int]:

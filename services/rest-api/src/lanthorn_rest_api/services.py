@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from lanthorn_core.ports.bus import EventPublisher
+from lanthorn_core.ports.bus import EventPublisher, Retries
 from lanthorn_core.ports.index import IndexEditor, IndexReader
 from lanthorn_core.ports.object_store import ObjectStore
 from lanthorn_core.ports.renderer import Renderer
@@ -25,6 +25,7 @@ from lanthorn_core.wiring import (
     open_object_store,
     open_reader,
     open_renderer,
+    open_storage_limits,
 )
 
 
@@ -35,6 +36,7 @@ class Services:
     settings: Settings
     objects: ObjectStore
     publisher: EventPublisher
+    retries: Retries
     reader: IndexReader
     editor: IndexEditor
     renderer: Renderer
@@ -55,16 +57,18 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         bus = await stack.enter_async_context(open_bus(settings))
         reader = await stack.enter_async_context(open_reader(settings, bus))
         editor = await stack.enter_async_context(open_editor(settings))
+        limits = await stack.enter_async_context(open_storage_limits(settings, bus, reader))
         renderer = await stack.enter_async_context(open_renderer(settings))
         budget = ByteBudget(settings.lanthorn.maximum_in_flight_bytes)
         yield Services(
             settings=settings,
             objects=objects,
             publisher=bus.publisher,
+            retries=bus.retries,
             reader=reader,
             editor=editor,
             renderer=renderer,
-            store=StoreInstance(objects, bus.publisher, budget, settings.default_encoding),
+            store=StoreInstance(objects, bus.publisher, budget, settings.default_encoding, limits),
             delete=DeleteResources(bus.publisher, reader),
             find=FindResources(reader, objects, settings.default_encoding),
             budget=budget,

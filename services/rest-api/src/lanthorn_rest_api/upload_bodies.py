@@ -23,6 +23,8 @@ from lanthorn_rest_api.zip_reading import Archive, UnreadableEntry, ZipEntry, Zi
 log = structlog.get_logger(__name__)
 
 _FLUSH_BYTES: Final = 1 << 20
+_LONGEST_BOUNDARY: Final = 70
+"""RFC 2046 Section 5.1.1."""
 _FIRST_GROUPS: Final = frozenset({b"\x02\x00", b"\x08\x00", b"\x00\x08"})
 """Group 0002, and group 0008 in both byte orders: what a data set without preamble begins with."""
 _LARGEST_BARE_DATASET_BYTES: Final = 256 << 20
@@ -125,6 +127,8 @@ class _PartParser:
     def __init__(self, boundary: str) -> None:
         self._events: list[bytes | None] = []
         self.has_ended = False
+        if len(boundary) > _LONGEST_BOUNDARY:
+            raise InvalidDataset("The boundary of the multipart/form-data body is too long")
         self._parser = MultipartParser(
             boundary.encode("latin-1"),
             {
@@ -213,6 +217,18 @@ class ArchivedFiles:
         self._reading = reading
         self._spool_folder = spool_folder
         self._entries = reading.entries()
+        self._complaint = ""
+
+    def require_all_readable(self) -> None:
+        """Complain of files that could not be had, once all others were.
+
+        Raises
+        ------
+        InvalidDataset
+            There were such files: who sent them shall not think that they are kept.
+        """
+        if self._complaint:
+            raise InvalidDataset(f"Cannot read a file of the ZIP archive: {self._complaint}")
 
     def next_file(self) -> SpooledUpload | None:
         """Inflate the next file that looks like DICOM; None when there is none left. Blocks."""
@@ -240,5 +256,6 @@ class ArchivedFiles:
                         return False
         except UnreadableEntry as error:
             log.warning("zip_entry_passed_over", reason=str(error))
+            self._complaint = self._complaint or str(error)
             return False
         return looks_like_dicom(upload.beginning)

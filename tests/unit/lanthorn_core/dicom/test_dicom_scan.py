@@ -375,7 +375,7 @@ def test_a_deflate_bomb_is_refused_in_bounded_memory(tag: int) -> None:
         bomb += packer.compress(bytes(1 << 20))
     bomb += packer.flush()
     tracemalloc.start()
-    with pytest.raises(InvalidDataset, match=r"grows beyond|beside its native pixels"):
+    with pytest.raises(InvalidDataset, match=r"grows beyond|would have to be in memory"):
         scan_dataset(bomb, DEFLATED, max_inflated_bytes=100 << 20)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

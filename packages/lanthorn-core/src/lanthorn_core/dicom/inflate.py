@@ -69,8 +69,8 @@ class InflatedDataset:
         self.held += self._inflate(min(self._step, room + 1))
         if len(self.held) > self._held_limit_bytes:
             raise InvalidDataset(
-                f"a deflated data set has more than {self._held_limit_bytes} bytes "
-                "beside its native pixels"
+                f"of a deflated data set, more than {self._held_limit_bytes} bytes "
+                "would have to be in memory"
             )
         self._step = max(self._step, len(self.held))
 

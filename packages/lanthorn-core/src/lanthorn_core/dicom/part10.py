@@ -26,12 +26,15 @@ from lanthorn_core.dicom.encodings import (
 )
 from lanthorn_core.dicom.inflate import InflatedDataset
 from lanthorn_core.dicom.reading import make_dataset, raw_elements
-from lanthorn_core.dicom.scan import MAX_INFLATED_BYTES, Header, RawElement, scan_dataset
+from lanthorn_core.dicom.scan import Header, RawElement, scan_dataset
 from lanthorn_core.errors import InvalidDataset
 
 IMPLEMENTATION_CLASS_UID: Final = "2.25.93271782337163180559267738987161132108"
 """Made once from a random UUID (PS3.5 Section B.2); identifies this implementation."""
 IMPLEMENTATION_VERSION_NAME: Final = "LANTHORN"
+
+MAX_INFLATED_WHOLE_BYTES: Final = 128 << 20
+"""What a deflated data set may come to that is read with its pixels, all in memory."""
 
 _PREAMBLE: Final = 128
 _MAGIC: Final = b"DICM"
@@ -218,7 +221,8 @@ def read_dataset(data: Buffer, *, until_pixels: bool = True) -> FileDataset:
     Raises
     ------
     InvalidDataset
-        As `scan_file` does, or pydicom cannot read what is there.
+        As `scan_file` does, or pydicom cannot read what is there, or a deflated data set that is
+        wanted with its pixels exceeds `MAX_INFLATED_WHOLE_BYTES`.
     """
     meta, header = scan_file(data)
     encoding = header.encoding
@@ -255,7 +259,9 @@ def _from_pixels_on(data: Buffer, meta: FileMeta, header: Header) -> bytes:
         return bytes(data[header.pixel_data_offset :])
     with memoryview(data) as view, view[meta.dataset_offset :] as deflated:
         inflated = InflatedDataset(
-            deflated, limit_bytes=MAX_INFLATED_BYTES, held_limit_bytes=MAX_INFLATED_BYTES
+            deflated,
+            limit_bytes=MAX_INFLATED_WHOLE_BYTES,
+            held_limit_bytes=MAX_INFLATED_WHOLE_BYTES,
         )
         inflated.inflate_all()
     return inflated.held[len(header.encoded) :]

@@ -26,6 +26,7 @@ from lanthorn_core.ports.bus import EventPublisher, StreamPosition
 from lanthorn_core.ports.object_store import Buffer, ObjectStore
 from lanthorn_core.usecases.byte_budget import ByteBudget
 from lanthorn_core.usecases.receipts import new_receipt_id, object_key, received_at
+from lanthorn_core.usecases.storage_limits import StorageLimits
 
 HASH_IN_THREAD_BYTES = 1 << 20
 """A larger object is scanned and hashed in a thread: hashing lets go of the interpreter lock.
@@ -78,6 +79,8 @@ class StoreInstance:
         The process's share of memory for objects in hand; a slow store slows senders here.
     default_encoding : str
         Orthanc's `DefaultEncoding`, for data sets that name no character set.
+    limits : StorageLimits, optional
+        Where new instances are refused once the store is full.
     """
 
     def __init__(
@@ -86,11 +89,13 @@ class StoreInstance:
         publisher: EventPublisher,
         budget: ByteBudget,
         default_encoding: str = "Latin1",
+        limits: StorageLimits | None = None,
     ) -> None:
         self._objects = objects
         self._publisher = publisher
         self._budget = budget
         self._default_encoding = default_encoding
+        self._limits = limits
 
     async def __call__(self, instance: ReceivedInstance, origin: Origin) -> StoreReceipt:
         """Store one instance.
@@ -100,7 +105,9 @@ class StoreInstance:
         InvalidDataset, MissingIdentifier, SopClassMismatch
             The file cannot be kept; nothing of it stays.
         StorageFull, StorageUnavailable
-            The object could not be made durable; nothing of it stays.
+            The object could not be made durable, or passes a limit; nothing of it stays.
+        IndexUnavailable
+            It may pass a limit, and the index does not tell; nothing of it stays.
         BusUnavailable
             The object is durable, its event is not. The object stays: the event may have reached
             the stream unseen, and if it did not, the sweep announces the object later.
@@ -109,10 +116,10 @@ class StoreInstance:
         if isinstance(source, Path):
             try:
                 scanned = await asyncio.to_thread(self._scan_file, source)
+                return await self._keep(instance, scanned, origin)
             except BaseException:
-                source.unlink(missing_ok=True)
+                source.unlink(missing_ok=True)  # unless the store has taken it
                 raise
-            return await self._keep(instance, scanned, origin)
         size_bytes = sum(len(part) for part in source)
         async with self._budget.reserve(size_bytes):
             data = source[0] if len(source) == 1 else b"".join(source)
@@ -146,6 +153,14 @@ class StoreInstance:
         self, instance: ReceivedInstance, scanned: _Scanned, origin: Origin
     ) -> StoreReceipt:
         _must_agree(instance, scanned)
+        if self._limits is None:
+            return await self._put_and_announce(instance, scanned, origin)
+        async with self._limits.room_for(public_ids(scanned.identity), scanned.size_bytes):
+            return await self._put_and_announce(instance, scanned, origin)
+
+    async def _put_and_announce(
+        self, instance: ReceivedInstance, scanned: _Scanned, origin: Origin
+    ) -> StoreReceipt:
         receipt_id = new_receipt_id()
         key = object_key(receipt_id)
         await self._objects.put(key, instance.source)
@@ -172,8 +187,6 @@ def _must_agree(instance: ReceivedInstance, scanned: _Scanned) -> None:
         instance.sop_instance_uid != scanned.identity.sop_instance_uid
         or instance.sop_class_uid != _sop_class_uid(scanned.header)
     ):
-        if isinstance(instance.source, Path):
-            instance.source.unlink(missing_ok=True)
         raise SopClassMismatch(
             "SOP Class and Instance UID of the data set are not those of the command"
         )

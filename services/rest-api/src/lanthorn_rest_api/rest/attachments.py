@@ -19,6 +19,7 @@ from lanthorn_core.ports.index import Resource
 from lanthorn_rest_api.answers import action_answer, json_answer, text_answer
 from lanthorn_rest_api.barrier import current_index
 from lanthorn_rest_api.etags import etag, matches_client
+from lanthorn_rest_api.parameters import bounded
 from lanthorn_rest_api.presentation import existing
 from lanthorn_rest_api.resources_json import DICOM_ATTACHMENT, file_uuid
 from lanthorn_rest_api.services import Services, ServicesDep
@@ -190,7 +191,7 @@ async def _with_file(services: Services, level: Level, public_id: str, name: str
 def _number(services: Services, name: str) -> int:
     """Read the name or number of an attachment."""
     if name.isascii() and name.isdecimal():
-        return int(name)
+        return bounded(name)
     user = services.settings.user_content_type.get(name)
     number = _SYSTEM_NAMES.get(name) if user is None else user.number
     if number is None:

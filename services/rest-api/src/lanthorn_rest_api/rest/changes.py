@@ -12,7 +12,7 @@ from lanthorn_core.ports.index import Change, ChangesPage
 from lanthorn_rest_api.answers import empty_answer, json_answer
 from lanthorn_rest_api.barrier import current_index
 from lanthorn_rest_api.levels import path_of
-from lanthorn_rest_api.parameters import LARGEST
+from lanthorn_rest_api.parameters import LARGEST, bounded
 from lanthorn_rest_api.resources_json import orthanc_time
 from lanthorn_rest_api.services import ServicesDep
 
@@ -87,7 +87,7 @@ def _number(text: str | None, default: int) -> int:
     """Read a number; Orthanc takes the default where there is none, and so do its clients."""
     if text is None or not (text.isascii() and text.isdigit()):
         return default
-    return min(int(text), LARGEST)
+    return bounded(text)
 
 
 def _page_json(page: ChangesPage) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Final, cast, get_args
 
 import structlog
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from isal import igzip
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,7 +24,6 @@ from lanthorn_core.errors import (
 from lanthorn_core.ports.index import StoredInstance
 from lanthorn_core.ports.renderer import ImageFormat, RenderedImage, RenderMode, RenderRequest
 from lanthorn_rest_api.answers import json_answer
-from lanthorn_rest_api.barrier import current_index
 from lanthorn_rest_api.image_types import accepted_format
 from lanthorn_rest_api.parameters import Parameters, flag
 from lanthorn_rest_api.rest.instance_files import stored_instance
@@ -32,7 +31,7 @@ from lanthorn_rest_api.services import Services, ServicesDep
 from lanthorn_rest_api.threads import in_thread
 
 log = structlog.get_logger(__name__)
-router = APIRouter(dependencies=[Depends(current_index)])
+router = APIRouter()
 
 _EIGHT_BIT_MODES: Final = frozenset({"preview", "rendered", "image-uint8"})
 _PICTURES: Final = tuple(mode for mode in get_args(RenderMode) if mode != "raw")
@@ -50,9 +49,9 @@ class _NoAnswer(Exception):
 
 
 @router.get("/instances/{public_id}/frames")
-async def list_frames(public_id: str, services: ServicesDep) -> Response:
+async def list_frames(public_id: str, request: Request) -> Response:
     """List the numbers of an instance's frames, from 0 on; without pixels there is one."""
-    instance = await stored_instance(services, public_id)
+    instance = await stored_instance(request, public_id)
     return json_answer(list(range(max(instance.number_of_frames, 1))))
 
 
@@ -63,9 +62,11 @@ async def list_frame_routes(public_id: str, frame: str) -> Response:
 
 
 @router.get("/instances/{public_id}/frames/{frame}/raw")
-async def raw_frame(public_id: str, frame: str, services: ServicesDep) -> Response:
+async def raw_frame(
+    public_id: str, frame: str, request: Request, services: ServicesDep
+) -> Response:
     """Send the bytes of a frame as they are stored."""
-    instance = await stored_instance(services, public_id)
+    instance = await stored_instance(request, public_id)
     try:
         image = await _raw(services, instance, frame)
     except _NoAnswer:
@@ -74,9 +75,11 @@ async def raw_frame(public_id: str, frame: str, services: ServicesDep) -> Respon
 
 
 @router.get("/instances/{public_id}/frames/{frame}/raw.gz")
-async def gzipped_raw_frame(public_id: str, frame: str, services: ServicesDep) -> Response:
+async def gzipped_raw_frame(
+    public_id: str, frame: str, request: Request, services: ServicesDep
+) -> Response:
     """Send the bytes of a frame as a gzip file."""
-    instance = await stored_instance(services, public_id)
+    instance = await stored_instance(request, public_id)
     try:
         image = await _raw(services, instance, frame)
     except _NoAnswer:
@@ -107,7 +110,7 @@ async def _picture(
     """Answer with a picture; Orthanc answers most errors here with a status and nothing else."""
     parameters = request.query_params
     try:
-        instance = await stored_instance(services, public_id)
+        instance = await stored_instance(request, public_id)
         image = await services.renderer.render(_render_request(request, instance, frame, mode))
     except (UnknownResource, _NoAnswer):
         return _no_answer()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Final
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
+from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from lanthorn_core.dicom.encodings import encoding_of
@@ -13,7 +14,6 @@ from lanthorn_core.dicom.tags import parse_tag
 from lanthorn_core.errors import InvalidDataset
 from lanthorn_core.ports.index import StoredInstance
 from lanthorn_rest_api.answers import json_answer
-from lanthorn_rest_api.barrier import current_index
 from lanthorn_rest_api.dataset_content import NothingThere, content, in_little_endian, path_tag
 from lanthorn_rest_api.instance_datasets import (
     PIXEL_DATA,
@@ -24,15 +24,15 @@ from lanthorn_rest_api.instance_datasets import (
 from lanthorn_rest_api.rest.instance_files import stored_instance
 from lanthorn_rest_api.services import Services, ServicesDep
 
-router = APIRouter(dependencies=[Depends(current_index)])
+router = APIRouter()
 
 _BYTES: Final = "application/octet-stream"
 
 
 @router.get("/instances/{public_id}/content")
-async def root_tags(public_id: str, services: ServicesDep) -> Response:
+async def root_tags(public_id: str, request: Request, services: ServicesDep) -> Response:
     """List the tags of the data set."""
-    instance = await stored_instance(services, public_id)
+    instance = await stored_instance(request, public_id)
     parsed = await read_instance(services, instance, whole=True)
     tags = {int(tag) for tag in parsed.dataset.keys()}  # noqa: SIM118 - iteration would convert the values
     if parsed.has_pixels:
@@ -41,10 +41,10 @@ async def root_tags(public_id: str, services: ServicesDep) -> Response:
 
 
 @router.get("/instances/{public_id}/content/{path:path}")
-async def value_at(public_id: str, path: str, services: ServicesDep) -> Response:
+async def value_at(public_id: str, path: str, request: Request, services: ServicesDep) -> Response:
     """Send the bytes of a value, or list what is in a sequence or item."""
     steps = [step for step in path.split("/") if step]
-    instance = await stored_instance(services, public_id)
+    instance = await stored_instance(request, public_id)
     tag = parse_tag(steps[0])
     try:
         if tag == PIXEL_DATA:

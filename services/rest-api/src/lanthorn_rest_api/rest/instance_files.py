@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Final
 
 import structlog
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -42,8 +42,7 @@ class InstanceFile:
         services = services_of(request)
         if request.headers.get("Accept", "") in _OTHER_TYPES:
             raise NotAcceptable("Only application/dicom is available")
-        await wait_at_barrier(services.reader, scope)
-        instance = await stored_instance(services, scope["path_params"]["public_id"])
+        instance = await stored_instance(request, scope["path_params"]["public_id"])
         filename = f"{instance.public_id}.dcm"
         if scope["query_string"]:
             parameters = request.query_params
@@ -82,14 +81,24 @@ class InstanceFile:
         return self._hot
 
 
-async def stored_instance(services: Services, public_id: str) -> StoredInstance:
-    """Find an instance.
+async def stored_instance(connection: HTTPConnection, public_id: str) -> StoredInstance:
+    """Find an instance, for routes that show what its object holds.
+
+    Objects never change, and without `OverwriteInstances` an instance keeps the object that it
+    has until it is deleted, which is answered only after the index was told. So what the index
+    shows at once is right, and only who finds nothing waits at the barrier.
 
     Raises
     ------
     UnknownResource
         There is none of this id.
     """
+    services = services_of(connection)
+    if not services.settings.overwrite_instances:
+        found = await services.reader.instances(Level.INSTANCE, public_id)
+        if found:
+            return found[0]
+    await wait_at_barrier(services.reader, connection.scope)
     found = await services.reader.instances(Level.INSTANCE, public_id)
     if not found:
         raise UnknownResource

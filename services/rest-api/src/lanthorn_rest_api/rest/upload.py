@@ -130,7 +130,11 @@ class _Uploads:
             ) from error
 
     async def _store_archive(self, upload: SpooledUpload) -> list[StoreReceipt]:
-        """Store the DICOM files of an archive; a broken one does not stop the others."""
+        """Store the DICOM files of an archive.
+
+        A broken one does not stop the others. One that the archive does not give out does not
+        either, but the answer is an error then, as in Orthanc.
+        """
         with opened_archive(upload) as archive:
             reading = await in_thread(ZipReading, archive, self._limits)
             files = ArchivedFiles(reading, self._spool_folder)
@@ -151,6 +155,7 @@ class _Uploads:
             except ExceptionGroup as failures:
                 # What one met the others met, too: the store is full, or away.
                 raise failures.exceptions[0] from failures
+            files.require_all_readable()
         return [receipt for store in stores if (receipt := store.result()) is not None]
 
     async def _store_archived(
