@@ -65,22 +65,27 @@ def test_an_empty_body_is_refused_as_such(system: RunningLanthorn) -> None:
     assert answer.details == "Received an empty DICOM file"
 
 
-def test_a_file_may_be_truncated_anywhere_but_between_two_elements(system: RunningLanthorn) -> None:
-    file = with_pixels()
-    whole_elements = set()
+def test_a_file_truncated_within_an_element_is_broken_and_between_two_incomplete(
+    system: RunningLanthorn,
+) -> None:
+    header = dataset()
+    whole = part10(header)
+    pixels = element(PIXEL_DATA, b"OW", bytes(200))
+    between = []
     with unharmed(system):
-        for kept in range(1, len(file) - 1):
-            answer = upload(system, file[:kept])
+        for kept in range(1, len(whole)):
+            answer = upload(system, whole[:kept])
             if answer.error == INEXISTENT_TAG:
-                whole_elements.add(kept)
-            else:
-                assert answer.error == BAD_FILE, kept
-                assert str(kept) in answer.details
-            if kept > len(file) - 190:
-                break  # in the pixels, one place is like another
-    # Behind the meta information, SOP Class and Instance UID, name, patient and study.
-    assert len(whole_elements) == 6
-    assert min(whole_elements) == len(part10(b""))
+                between.append(kept)
+                continue
+            assert answer.error == BAD_FILE, kept
+            assert str(kept) in answer.details
+        for kept in (1, 4, 8, 11, 12, 13, len(pixels) - 1):
+            assert upload(system, whole + pixels[:kept]).error == BAD_FILE
+    # Behind the seven elements of the meta information, then behind SOP Class and Instance UID,
+    # name, patient and study.
+    assert len(between) == 7 + 5
+    assert between[6] == len(part10(b""))
 
 
 def test_a_large_file_that_is_truncated_leaves_nothing_of_what_was_spooled(
@@ -105,6 +110,21 @@ def test_a_uid_that_is_empty_is_refused_as_well(system: RunningLanthorn, tag: in
     with unharmed(system):
         answer = upload(system, part10(dataset(text(tag, b"UI", ""), without={tag})))
     assert answer.error in (BAD_FILE, INEXISTENT_TAG)
+
+
+@pytest.mark.parametrize(
+    "identifier",
+    [
+        text(STUDY_INSTANCE_UID, b"UI", "1.2." + "3" * 253),
+        element(STUDY_INSTANCE_UID, b"SQ", b""),
+        element(STUDY_INSTANCE_UID, b"OB", b"1.2.3\0"),
+    ],
+    ids=["too long", "items", "bytes"],
+)
+def test_a_uid_that_is_no_short_text_is_refused(system: RunningLanthorn, identifier: bytes) -> None:
+    with unharmed(system):
+        answer = upload(system, part10(dataset(identifier, without={STUDY_INSTANCE_UID})))
+    assert answer.status == 400
 
 
 def test_a_file_without_a_sop_class_is_kept_as_by_orthanc(system: RunningLanthorn) -> None:
@@ -153,7 +173,7 @@ def test_pixels_that_inflate_to_a_gigabyte_are_kept_and_never_held(
     answer = upload(system, deflate_bomb(PIXEL_DATA, b"OW", GIBIBYTE))
     assert answer.status == 200
     path = answer.json["Path"]
-    with growth_below(system, BOUND_BYTES):
+    with growth_below(system, GIBIBYTE * 3 // 4):
         assert ask_json(system, f"{path}/simplified-tags")["PatientID"] == "HOSTILE"
         assert ask(system, "GET", f"{path}/content/7fe0-0010/0").error == BAD_FILE
         assert ask(system, "GET", f"{path}/frames/0/raw").status == 500

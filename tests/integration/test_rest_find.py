@@ -67,6 +67,64 @@ async def test_answers_come_in_the_order_asked_for_and_in_windows(rest_api: Rest
     assert await rest_api.post("/tools/find", body | {"Since": 4}) == []
 
 
+@pytest.fixture
+async def numbered(rest_api: RestApi) -> RestApi:
+    """Hold studies whose AccessionNumber and StudyDescription are numbers, or are not."""
+    for number, text in (("10", "1.5"), ("9", "-2"), ("x", "no"), ("-3", "1e2"), (None, None)):
+        described = {} if text is None else {"StudyDescription": text}
+        await rest_api.store(ct_file(AccessionNumber=number, **described))
+    return rest_api
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "direction", "expected"),
+    [
+        ("DicomTag", "AccessionNumber", "ASC", ["-3", "10", "9", "x", None]),
+        ("DicomTag", "AccessionNumber", "DESC", ["x", "9", "10", "-3", None]),
+        ("DicomTagAsInt", "AccessionNumber", "ASC", ["-3", "9", "10", "x", None]),
+        ("DicomTagAsInt", "AccessionNumber", "DESC", ["10", "9", "-3", "x", None]),
+        ("DicomTagAsInt", "StudyDescription", "ASC", ["-2", "1.5", "1e2", "no", None]),
+        ("DicomTagAsFloat", "StudyDescription", "ASC", ["-2", "1.5", "1e2", "no", None]),
+        ("dicomtagasfloat", "StudyDescription", "desc", ["1e2", "1.5", "-2", "no", None]),
+    ],
+)
+async def test_numbers_sort_as_numbers_and_missing_values_come_last(
+    numbered: RestApi, kind: str, key: str, direction: str, expected: list[str | None]
+) -> None:
+    order = {"Type": kind, "Key": key, "Direction": direction}
+    body = study_query() | {"OrderBy": [order], "Expand": True}
+    found = await numbered.post("/tools/find", body)
+    assert [one["MainDicomTags"].get(key) for one in found] == expected
+
+
+async def test_metadata_sort_as_numbers(rest_api: RestApi) -> None:
+    studies = [(await rest_api.store(ct_file())).public_ids.study for _ in range(3)]
+    await rest_api.get("/studies")  # all of them are indexed now
+    for study, value in zip(studies, ("10", "9"), strict=False):
+        answer = await rest_api.client.put(f"/studies/{study}/metadata/1024", content=value)
+        assert answer.status_code == 200
+    for kind, expected in (
+        ("Metadata", studies),
+        ("MetadataAsInt", [studies[1], studies[0], studies[2]]),
+        ("MetadataAsFloat", [studies[1], studies[0], studies[2]]),
+    ):
+        order = {"Type": kind, "Key": "1024", "Direction": "ASC"}
+        found = await rest_api.post("/tools/find", study_query() | {"OrderBy": [order]})
+        assert found == expected
+
+
+async def test_the_second_order_decides_between_equals(rest_api: RestApi) -> None:
+    for date, number in (("20240102", "10"), ("20240101", "8"), ("20240102", "9")):
+        await rest_api.store(ct_file(StudyDate=date, AccessionNumber=number))
+    orders = [
+        {"Type": "DicomTag", "Key": "StudyDate", "Direction": "DESC"},
+        {"Type": "DicomTagAsInt", "Key": "AccessionNumber", "Direction": "ASC"},
+    ]
+    body = study_query() | {"OrderBy": orders, "Expand": True}
+    found = await rest_api.post("/tools/find", body)
+    assert [one["MainDicomTags"]["AccessionNumber"] for one in found] == ["9", "10", "8"]
+
+
 async def test_parents_and_metadata_restrict_a_search(rest_api: RestApi) -> None:
     receipt = await rest_api.store(ct_file())
     await rest_api.store(ct_file())
@@ -104,6 +162,13 @@ async def test_the_formats_and_parts_of_answers_can_be_chosen(rest_api: RestApi)
         ({"Level": "Study"}, 400, 8, 'Field "Query" is missing, or should be a JSON object'),
         (study_query() | {"Level": "no"}, 400, 3, "Invalid resource type 'no'"),
         (study_query(No="1"), 500, 27, "No"),
+        (
+            study_query() | {"OrderBy": [{"Type": "no", "Key": "StudyDate", "Direction": "ASC"}]},
+            400,
+            8,
+            'Field "Type" must be "DicomTag", "DicomTagAsInt", "DicomTagAsFloat" or "Metadata", '
+            '"MetadataAsInt", "MetadataAsFloat"',
+        ),
         (study_query(StudyInstanceUID="1*"), 400, 3, "Wildcards are not allowed on tag 0020,000d"),
     ],
 )

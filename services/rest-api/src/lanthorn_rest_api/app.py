@@ -57,7 +57,6 @@ ROUTES = (
     *configuration.router.routes,
     *parked_events.router.routes,
     *metrics_orthanc.router.routes,
-    *explorer_files.routes,
 )
 """In the order in which they are tried: what is asked most often comes first."""
 
@@ -91,12 +90,15 @@ def create_app(settings: Settings, open_services: OpenServices = open_services) 
     app.router.routes.extend(
         route for route in ROUTES if not (settings.read_only and _changes_the_store(route))
     )
+    if settings.orthanc_explorer_enabled:
+        app.router.routes.extend(explorer_files.routes)
     install_error_handlers(app, describe=settings.http_describe_errors)
     app.add_middleware(
         OrthancHttp,
         access=access_rules(settings),
         health=_health(app),
         describe_errors=settings.http_describe_errors,
+        keep_alive=settings.keep_alive,
     )
     if settings.http_compression_enabled:
         app.add_middleware(CompressedAnswers)

@@ -37,15 +37,24 @@ class OrthancHttp:
         Answers `/livez`, `/readyz` and `/metrics`.
     describe_errors : bool
         Orthanc's `HttpDescribeErrors`.
+    keep_alive : bool
+        Orthanc's `KeepAlive`: without it, every answer ends its connection.
     """
 
     def __init__(
-        self, app: ASGIApp, *, access: AccessRules, health: ASGIApp, describe_errors: bool
+        self,
+        app: ASGIApp,
+        *,
+        access: AccessRules,
+        health: ASGIApp,
+        describe_errors: bool,
+        keep_alive: bool = True,
     ) -> None:
         self._app = app
         self._access = access
         self._health = health
         self._describe_errors = describe_errors
+        self._keep_alive = keep_alive
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -62,6 +71,8 @@ class OrthancHttp:
                 has_started = True
                 headers = MutableHeaders(scope=message)
                 headers["X-Content-Type-Options"] = "nosniff"
+                if not self._keep_alive:
+                    headers["Connection"] = "close"
                 for text in scope[WARNINGS]:
                     headers.append("Warning", text)
             await send(message)

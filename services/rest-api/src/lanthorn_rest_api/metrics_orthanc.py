@@ -24,6 +24,8 @@ _STARTED_AT: Final = time.monotonic()
 @router.get("/tools/metrics-prometheus")
 async def metrics(services: ServicesDep) -> Response:
     """Show the figures, one a line: name, value, milliseconds since epoch."""
+    if not services.settings.metrics_enabled:
+        return _answer("")
     counts = await services.reader.statistics()
     last_change = (await services.reader.last_change()).last
     # Objects are stored as they came: what they take is what they are.
@@ -40,5 +42,9 @@ async def metrics(services: ServicesDep) -> Response:
     }
     now_ms = int(time.time() * 1000)
     lines = "".join(f"{name} {value} {now_ms}\n" for name, value in figures.items())
+    return _answer(lines)
+
+
+def _answer(lines: str) -> Response:
     # Set by hand: Starlette would add a charset.
     return Response(lines, headers={"Content-Type": "text/plain; version=0.0.4"})

@@ -34,7 +34,8 @@ async def requested_values(
     """Collect the `RequestedTags` of resources of one level.
 
     Main tags come from the index, computed ones are counted there, and for all others the first
-    instance of each resource is read: where that does not have them, they are shown as null.
+    instance of each resource is read: where that does not have them, they are shown as null. They
+    are not shown at all where `StorageAccessOnFind` is `Never`.
 
     Returns
     -------
@@ -54,6 +55,8 @@ async def requested_values(
         for tag in tags
         if keyword_for_tag(tag) not in _COMPUTED and not _is_main_tag(tag, level)
     ]
+    if services.settings.storage_access_on_find == "Never":
+        in_files = []
     from_files = await _elements_of_files(services, level, ids, in_files)
     answers: list[dict[str, Any] | None] = []
     for public_id, main, read in zip(ids, indexed, from_files, strict=True):

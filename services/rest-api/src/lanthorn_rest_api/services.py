@@ -70,7 +70,12 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             renderer=renderer,
             store=StoreInstance(objects, bus.publisher, budget, settings.default_encoding, limits),
             delete=DeleteResources(bus.publisher, reader),
-            find=FindResources(reader, objects, settings.default_encoding),
+            find=FindResources(
+                reader,
+                objects,
+                settings.default_encoding,
+                reads_files=settings.storage_access_on_find != "Never",
+            ),
             budget=budget,
         )
 

@@ -48,13 +48,12 @@ def test_an_orthanc_file_is_read_with_its_comments_and_variables(tmp_path: Path)
     file = written(
         tmp_path,
         """// Our server
-        { "Name" : "${HOSPITAL:-a clinic}", /* "DicomPort" : 1, */ "DicomAet" : "${AET}",
-          "StableAge" : ${AGE:-30},
-          "DefaultPrivateCreator" : "${NOT_SET}", }""",
+        { "Name" : "${HOSPITAL:-a clinic}${NOT_SET}", /* "DicomPort" : 1, */ "DicomAet" : "${AET}",
+          "StableAge" : ${AGE:-30}, }""",
     )
     settings = loaded(file, AET="ARCHIVE")
     assert (settings.name, settings.dicom_aet, settings.dicom_port) == ("a clinic", "ARCHIVE", 4242)
-    assert (settings.stable_age, settings.default_private_creator) == (30, "")
+    assert settings.stable_age == 30
 
 
 def test_files_and_folders_are_merged_key_by_key_and_the_later_wins(tmp_path: Path) -> None:
@@ -285,21 +284,13 @@ def test_overwriting_may_be_written_as_in_every_orthanc(value: str, expected: bo
     assert len(settings.warnings) == (value == "IfChanged")
 
 
-def test_the_dictionary_and_the_numbers_of_users_are_read_as_orthanc_writes_them() -> None:
+def test_the_numbers_of_users_are_read_as_orthanc_writes_them() -> None:
     settings = Settings.model_validate(
         {
-            "Dictionary": {
-                "0014,1020": ["DA", "ValidationExpiryDate", 1, 1],
-                "00e1,c2": ["UI", "PET-CT Multi Modality Name", 1, 0, "ELSCINT1"],
-                "0014,1021": ["LO", "Short"],
-            },
             "UserMetadata": {"Mine": 1024},
             "UserContentType": {"pdf": [1024, "application/pdf"], "raw": 1026},
         }
     )
-    entry = settings.dictionary["00e1,c2"]
-    assert (entry.vr, entry.maximum_multiplicity, entry.private_creator) == ("UI", 0, "ELSCINT1")
-    assert settings.dictionary["0014,1021"].maximum_multiplicity == 1
     assert settings.user_content_type["pdf"].media_type == "application/pdf"
     assert settings.user_content_type["raw"].number == 1026
     with pytest.raises(ValidationError):

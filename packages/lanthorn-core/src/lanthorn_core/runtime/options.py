@@ -26,7 +26,6 @@ from lanthorn_core.runtime.option_names import OPTION_CONFIG, option_name
 from lanthorn_core.runtime.remote import (
     AETitle,
     ContentType,
-    DictionaryEntry,
     Peer,
     Port,
     RemoteAE,
@@ -78,13 +77,6 @@ class StorageOptions(BaseModel):
         default="Latin1",
         description="Character set of data sets that name none, and of C-FIND answers",
     )
-    dictionary: Mapping[str, DictionaryEntry] = Field(
-        default_factory=dict,
-        description="More tags: `gggg,eeee` to `[VR, name, minimum, maximum, private creator]`",
-    )
-    default_private_creator: str = Field(
-        default="", description="Private creator of private tags that name none"
-    )
     store_md5_for_attachments: bool = Field(
         default=True, description="Offer the MD5 of attachments"
     )
@@ -96,7 +88,10 @@ class StorageOptions(BaseModel):
     )
     storage_access_on_find: Literal["Always", "Answers", "Never"] = Field(
         default="Always",
-        description="Searches may open objects: to match and answer, to answer, never",
+        description=(
+            "Searches may open objects for what is not indexed; `Answers` counts as `Always`, as "
+            "in Orthanc 1.13"
+        ),
     )
     limit_find_results: Count = Field(
         default=0,
@@ -104,9 +99,6 @@ class StorageOptions(BaseModel):
     )
     limit_find_instances: Count = Field(
         default=0, description="Most answers of a search for instances; 0 is no limit"
-    )
-    case_sensitive_pn: bool = Field(
-        default=False, description="Case matters when names of persons are matched"
     )
 
     @field_validator("overwrite_instances", mode="before")
@@ -171,7 +163,9 @@ class HttpOptions(BaseModel):
         default=1, description="Seconds that an idle HTTP connection is kept"
     )
     orthanc_explorer_enabled: bool = Field(default=True, description="Serve the explorer's pages")
-    metrics_enabled: bool = Field(default=True, description="Serve metrics in the REST API")
+    metrics_enabled: bool = Field(
+        default=True, description="Tell figures at `/tools/metrics-prometheus`"
+    )
     orthanc_peers: Mapping[str, Peer] = Field(
         default_factory=dict,
         description="Other servers with this REST API: an object, or `[url, user, password]`",

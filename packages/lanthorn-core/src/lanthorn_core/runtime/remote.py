@@ -1,4 +1,4 @@
-"""The neighbours: remote application entities, Orthanc peers, and extra dictionary entries."""
+"""Values of options that are more than a number or a text: neighbours, content types."""
 
 from __future__ import annotations
 
@@ -132,30 +132,6 @@ class Peer(BaseModel):
             value = dict(value)
             url = value.pop("URL")
             value.setdefault("Url", url)
-        return value
-
-
-class DictionaryEntry(BaseModel):
-    """One entry of `Dictionary`: ``[VR, name, minimum, maximum, private creator]``.
-
-    `maximum_multiplicity` 0 means any number of values.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    vr: Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
-    name: Annotated[str, Field(min_length=1)]
-    minimum_multiplicity: Annotated[int, Field(ge=1)] = 1
-    maximum_multiplicity: Annotated[int, Field(ge=0)] = 1
-    private_creator: str = ""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_orthanc(cls, value: Any) -> Any:
-        if isinstance(value, list | tuple):
-            if not 2 <= len(value) <= 5:
-                raise ValueError("expected [VR, name, minimum, maximum, private creator]")
-            return dict(zip(cls.model_fields, value, strict=False))
         return value
 
 

@@ -39,6 +39,7 @@ _HTTP_CLIENT = "belongs to sending to peers, which is not yet part of Lanthorn"
 _PLUGIN = "section of an Orthanc plugin, which Lanthorn does not load"
 _DATABASE = "section of an Orthanc plugin; the database is DATABASE_URL"
 _OBJECTS = "section of an Orthanc plugin; the object store is S3_ENDPOINT and friends"
+_NAMES = "attributes have the names of PS3.6 and of DCMTK's private dictionary"
 _LOGS = "Lanthorn never logs what identifies a patient"
 
 UNSUPPORTED: Final[Mapping[str, Unsupported]] = MappingProxyType(
@@ -55,7 +56,12 @@ UNSUPPORTED: Final[Mapping[str, Unsupported]] = MappingProxyType(
         "StorageLoaderThreadsCount": Unsupported(4, "use Lanthorn.ObjectStoreThreads"),
         "DatabaseServerIdentifier": Unsupported("Orthanc1", "replicas need no name"),
         "LoadPrivateDictionary": Unsupported(True, "private tags are always known by name"),
-        "ExternalDictionaries": Unsupported([], "name the tags in Dictionary"),
+        "Dictionary": Unsupported({}, _NAMES),
+        "ExternalDictionaries": Unsupported([], _NAMES),
+        "DefaultPrivateCreator": Unsupported("", _NAMES),
+        "CaseSensitivePN": Unsupported(
+            False, "belongs to C-FIND, which is not yet part of Lanthorn"
+        ),
         "Locale": Unsupported("", "case is compared by Unicode's rules"),
         "Warnings": Unsupported({}, "the log has its own levels, Lanthorn.LogLevel"),
         "LogExportedResources": Unsupported(False, _NOT_YET),

@@ -2,6 +2,7 @@
 
 What the index knows, the index decides. Attributes that it does not keep are looked up in a file:
 of each resource that is left, the first instance is read and its values are matched in memory.
+Where files shall not be read, nothing matches a constraint on such an attribute.
 """
 
 from __future__ import annotations
@@ -36,14 +37,22 @@ class FindResources:
         Holds the files for what is not.
     default_encoding : str
         Orthanc's `DefaultEncoding`, for data sets that name no character set.
+    reads_files : bool
+        Whether files may be read, as Orthanc's `StorageAccessOnFind` has it.
     """
 
     def __init__(
-        self, reader: IndexReader, objects: ObjectStore, default_encoding: str = "Latin1"
+        self,
+        reader: IndexReader,
+        objects: ObjectStore,
+        default_encoding: str = "Latin1",
+        *,
+        reads_files: bool = True,
     ) -> None:
         self._reader = reader
         self._objects = objects
         self._default_encoding = default_encoding
+        self._reads_files = reads_files
 
     async def ids(self, query: FindQuery) -> list[str]:
         """Public ids of what matches, in the query's order and window."""
@@ -75,6 +84,9 @@ class FindResources:
     async def _filtered(
         self, indexed: FindQuery, keys: Sequence[MatchingKey]
     ) -> AsyncIterator[str]:
+        computed = COMPUTED_TAGS[indexed.level]
+        if not self._reads_files and any(key.keyword not in computed for key in keys):
+            return
         candidates = await self._reader.find_ids(replace(indexed, since=0, limit=0))
         for start in range(0, len(candidates), FILES_AT_ONCE):
             batch = candidates[start : start + FILES_AT_ONCE]

@@ -13,7 +13,7 @@ from typing import Final
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response, StreamingResponse
 
-from lanthorn_core.errors import InexistentItem, NotAuthorized, UnknownResource
+from lanthorn_core.errors import BadRequest, InexistentItem, NotAuthorized, UnknownResource
 from lanthorn_core.model import Level
 from lanthorn_core.ports.index import Resource
 from lanthorn_rest_api.answers import action_answer, json_answer, text_answer
@@ -38,6 +38,9 @@ OPERATIONS: Final = (
     "size",
     "verify-md5",
 )
+_MD5_OPERATIONS: Final = frozenset({"compressed-md5", "md5", "verify-md5"})
+"""Those that need `StoreMD5ForAttachments`."""
+
 _SYSTEM_NAMES: Final = {DICOM: DICOM_ATTACHMENT, "dicom-as-json": 2, "dicom-until-pixel-data": 3}
 _FIRST_USER_NUMBER: Final = 1024
 _RANGE: Final = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
@@ -59,7 +62,9 @@ async def list_operations(
 ) -> Response:
     """List what can be asked of an attachment."""
     resource = await _with_file(services, level, public_id, name)
-    return _unless_known(request, resource) or json_answer(OPERATIONS, headers=_headers(resource))
+    has_md5 = services.settings.store_md5_for_attachments
+    operations = [name for name in OPERATIONS if has_md5 or name not in _MD5_OPERATIONS]
+    return _unless_known(request, resource) or json_answer(operations, headers=_headers(resource))
 
 
 @router.put("/{level:level}/{public_id}/attachments/{name}")
@@ -160,15 +165,15 @@ async def show_info(
     known = _unless_known(request, resource)
     if known is not None:
         return known
-    info: dict[str, int | str] = {
+    md5 = await _md5(services, resource) if services.settings.store_md5_for_attachments else ""
+    info = {
+        "CompressedMD5": md5,
         "CompressedSize": resource.size_bytes,
         "ContentType": DICOM_ATTACHMENT,
+        "UncompressedMD5": md5,
         "UncompressedSize": resource.size_bytes,
         "Uuid": file_uuid(resource),
     }
-    if services.settings.store_md5_for_attachments:
-        md5 = await _md5(services, resource)
-        info |= {"CompressedMD5": md5, "UncompressedMD5": md5}
     return json_answer(info, headers=_headers(resource))
 
 
@@ -176,6 +181,8 @@ async def show_info(
 async def verify(level: Level, public_id: str, name: str, services: ServicesDep) -> Response:
     """Read the file once: the store itself knows whether it is whole."""
     resource = await _with_file(services, level, public_id, name)
+    if not services.settings.store_md5_for_attachments:
+        raise BadRequest
     await _md5(services, resource)
     return action_answer()
 
