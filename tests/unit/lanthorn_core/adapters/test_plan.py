@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lanthorn_core.adapters.index_postgres.plan import Known, Tally, plan_batch
+from lanthorn_core.adapters.index_postgres.plan import Tally, plan_batch
 from lanthorn_core.dicom.identifiers import PublicIds
 from lanthorn_core.events import InstanceStored
 from lanthorn_core.model import Origin
@@ -31,21 +31,21 @@ def test_what_is_unknown_is_fresh() -> None:
 
 def test_without_overwriting_the_earlier_object_wins_within_and_across_batches() -> None:
     within = plan_batch([entry("a"), entry("b")], {}, set(), overwrite=False)
-    across = plan_batch([entry("b")], {"i": Known(1, "a")}, set(), overwrite=False)
+    across = plan_batch([entry("b")], {"i": "a"}, set(), overwrite=False)
     assert within.fresh["i"].event.object_key == "a"
     assert across.fresh == {}
     assert within.discarded_keys == across.discarded_keys == ["b"]
 
 
 def test_with_overwriting_the_later_object_wins_within_and_across_batches() -> None:
-    plan = plan_batch([entry("b"), entry("c")], {"i": Known(1, "a")}, set(), overwrite=True)
+    plan = plan_batch([entry("b"), entry("c")], {"i": "a"}, set(), overwrite=True)
     assert plan.fresh["i"].event.object_key == "c"
     assert plan.replaced == ["i"]
     assert plan.discarded_keys == ["a", "b"]
 
 
 def test_a_second_delivery_changes_nothing_even_with_overwriting() -> None:
-    plan = plan_batch([entry("a"), entry("a")], {"i": Known(1, "a")}, set(), overwrite=True)
+    plan = plan_batch([entry("a"), entry("a")], {"i": "a"}, set(), overwrite=True)
     assert (plan.fresh, plan.replaced, plan.discarded_keys) == ({}, [], [])
 
 
@@ -54,7 +54,7 @@ def test_a_discarded_object_stays_discarded() -> None:
 
 
 def test_reindexing_reads_again_what_is_current() -> None:
-    known = {"i": Known(1, "a")}
+    known = {"i": "a"}
     plan = plan_batch([entry("a", reindex=True)], known, set(), overwrite=False)
     assert [again.event.object_key for again in plan.reindexed] == ["a"]
 

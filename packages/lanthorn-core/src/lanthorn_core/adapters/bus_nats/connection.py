@@ -34,21 +34,24 @@ FAILURES: Final = (JetStreamError, nats.errors.Error, TimeoutError, OSError)
 @contextmanager
 def translated(what: str) -> Iterator[None]:
     """Turn failures of NATS into `BusUnavailable`; `what` begins its text."""
-    try:
-        yield
-    except FAILURES as error:
-        raise BusUnavailable(f"{what}: {error!r}") from error
-    honour_cancellation()
+    with honouring_cancellation():
+        try:
+            yield
+        except FAILURES as error:
+            raise BusUnavailable(f"{what}: {error!r}") from error
 
 
-def honour_cancellation() -> None:
-    """Raise the cancellation of the running task that nats-py may have swallowed.
+@contextmanager
+def honouring_cancellation() -> Iterator[None]:
+    """Raise at the end a cancellation of the running task that nats-py has swallowed.
 
     Its client does so while it flushes (nats-py 2.16, `Client._flush_pending`); without this, a
     task that is told to end at that moment would never hear of it.
     """
     task = asyncio.current_task()
-    if task is not None and task.cancelling():
+    before = task.cancelling() if task else 0
+    yield
+    if task and task.cancelling() > before:
         raise asyncio.CancelledError
 
 

@@ -10,7 +10,7 @@ from nats.js.api import Header
 
 from lanthorn_core.adapters.bus_nats.connection import (
     FAILURES,
-    honour_cancellation,
+    honouring_cancellation,
     last_position,
     translated,
 )
@@ -45,24 +45,26 @@ class NatsPublisher:
         deadline = asyncio.get_running_loop().time() + self._timeout_s
         while True:
             try:
-                future = await self._js.publish_async(
-                    subject,
-                    payload,
-                    wait_stall=self.ATTEMPT_S,
-                    stream=STREAM,
-                    headers={Header.MSG_ID: message_id},
-                )
-                async with asyncio.timeout(self.ATTEMPT_S):
-                    ack = await future
-                if not self._epoch:
-                    self._epoch = (await self.last_position()).epoch
-                honour_cancellation()
-                return StreamPosition(self._epoch, ack.seq)
+                with honouring_cancellation():
+                    return await self._attempt(subject, payload, message_id)
             except FAILURES as error:
-                honour_cancellation()
                 if asyncio.get_running_loop().time() >= deadline:
                     raise BusUnavailable(f"The event was not acknowledged: {error!r}") from error
                 await asyncio.sleep(0.1)
+
+    async def _attempt(self, subject: str, payload: bytes, message_id: str) -> StreamPosition:
+        future = await self._js.publish_async(
+            subject,
+            payload,
+            wait_stall=self.ATTEMPT_S,
+            stream=STREAM,
+            headers={Header.MSG_ID: message_id},
+        )
+        async with asyncio.timeout(self.ATTEMPT_S):
+            ack = await future
+        if not self._epoch:
+            self._epoch = (await self.last_position()).epoch
+        return StreamPosition(self._epoch, ack.seq)
 
     async def last_position(self) -> StreamPosition:
         """Ask the stream's leader, which every acknowledged publish went through."""

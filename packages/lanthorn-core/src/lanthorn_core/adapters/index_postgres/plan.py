@@ -5,17 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from lanthorn_core.dicom.identifiers import PublicIds
 from lanthorn_core.ports.index_writer import InstanceEntry
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """An instance that the index has already."""
-
-    instance_pk: int
-    object_key: str
 
 
 @dataclass(slots=True)
@@ -30,12 +23,15 @@ class BatchPlan:
 
 def plan_batch(
     entries: Sequence[InstanceEntry],
-    known: Mapping[str, Known],
+    known: Mapping[str, str],
     discarded: Collection[str],
     *,
     overwrite: bool,
 ) -> BatchPlan:
     """Decide which receipt of each instance becomes, or stays, the current one.
+
+    `known` has the object keys of instances that the index has already, by public id; `discarded`
+    the object keys that it does not want back.
 
     An object that was discarded before stays so, an object that is indexed already is not indexed
     again: events may come more than once. Of two objects of one instance the earlier stays, or
@@ -49,7 +45,7 @@ def plan_batch(
         winner = plan.fresh.get(public_id)
         current = winner.event.object_key if winner else None
         if current is None and public_id in known:
-            current = known[public_id].object_key
+            current = known[public_id]
         if current is None:
             plan.fresh[public_id] = entry
         elif current == key:
@@ -96,6 +92,14 @@ class Tally:
         """Count one study that was made or removed."""
         self.patients[ids.patient][0] += sign
         self.server[1] += sign
+
+    def columns(self) -> list[Any]:
+        """Return the parameters of the statement `count_up`, its last one apart."""
+        columns: list[Any] = []
+        for counts, width in ((self.series, 2), (self.studies, 3), (self.patients, 4)):
+            columns.append(list(counts))
+            columns += [[row[place] for row in counts.values()] for place in range(width)]
+        return columns + self.server
 
     def new_patient(self, sign: int = 1) -> None:
         """Count one patient that was made or removed."""

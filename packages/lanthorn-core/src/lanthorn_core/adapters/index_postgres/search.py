@@ -33,7 +33,7 @@ _NUMBERS: Final = {
     "int": r"'^\s*([-+]?\d{1,18})'",
     "float": r"'^\s*([-+]?(?:\d{1,30}\.?\d{0,30}|\.\d{1,30})(?:[eE][-+]?\d{1,2})?)'",
 }
-"""Leading number of a text; what has none comes last, as in Orthanc."""
+"""Leading number of a text; what has none comes last (Orthanc counts such a text as 0)."""
 
 
 @dataclass(slots=True)

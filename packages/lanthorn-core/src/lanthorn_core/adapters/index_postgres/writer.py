@@ -12,7 +12,7 @@ from typing import Any, Final
 import asyncpg
 import structlog
 
-from lanthorn_core.adapters.index_postgres.plan import BatchPlan, Known, Tally, plan_batch
+from lanthorn_core.adapters.index_postgres.plan import BatchPlan, Tally, plan_batch
 from lanthorn_core.adapters.index_postgres.pool import init_connection, translated
 from lanthorn_core.adapters.sqlfile import load_statements
 from lanthorn_core.dicom.identifiers import PublicIds
@@ -98,11 +98,9 @@ class PostgresIndexWriter:
         run = self._connection
         ids = [entry.public_ids.instance for entry in entries]
         keys = [entry.event.object_key for entry in entries]
-        known = {
-            row["public_id"]: Known(row["instance_pk"], row["object_key"])
-            for row in await run.fetch(SQL["known_instances"], ids)
-        }
-        discarded = {row["object_key"] for row in await run.fetch(SQL["discarded_keys"], keys)}
+        rows = await run.fetch(SQL["known"], ids, keys)
+        known = {row["public_id"]: row["object_key"] for row in rows if not row["discarded"]}
+        discarded = {row["object_key"] for row in rows if row["discarded"]}
         plan = plan_batch(entries, known, discarded, overwrite=self._overwrite)
         tally = Tally()
         if plan.replaced:
@@ -132,8 +130,8 @@ class PostgresIndexWriter:
                 columns.append([parents[_parent_id(entry, level)] for entry in first.values()])
             columns += _columns_of_one_level(level, first.values())
             rows = await self._connection.fetch(SQL[f"insert_{_TABLES[level]}"], *columns)
-            created[level] = {row["public_id"] for row in rows}
-            parents = await self._primary_keys(level, list(first))
+            created[level] = {row["public_id"] for row in rows if row["is_new"]}
+            parents = {row["public_id"]: row["pk"] for row in rows}
             for public_id in created[level]:
                 _count_new(tally, level, first[public_id].public_ids)
         await self._connection.execute(
@@ -156,14 +154,6 @@ class PostgresIndexWriter:
             tally.instance(entry.public_ids, entry.event.size_bytes)
         return created
 
-    async def _primary_keys(self, level: Level, public_ids: list[str]) -> dict[str, int]:
-        table = level.lower()
-        statement = (
-            f"SELECT public_id, {table}_pk AS pk FROM {table} WHERE public_id = ANY($1::text[])"
-        )
-        rows = await self._connection.fetch(statement, public_ids)
-        return {row["public_id"]: row["pk"] for row in rows}
-
     async def _log_arrivals(self, plan: BatchPlan, created: Mapping[Level, set[str]]) -> None:
         """Log changes in Orthanc's order: NewInstance, then NewSeries, NewStudy, NewPatient."""
         changes: list[tuple[str, Level, str]] = []
@@ -175,11 +165,14 @@ class PostgresIndexWriter:
                 if public_id in created[level] and public_id not in logged:
                     logged.add(public_id)
                     changes.append((f"New{level}", level, public_id))
-        rows = await self._connection.fetch(
-            SQL["completed_series"],
-            list({entry.public_ids.series for entry in plan.fresh.values()}),
-        )
-        changes += [("CompletedSeries", Level.SERIES, row["public_id"]) for row in rows]
+        counted = {
+            entry.public_ids.series
+            for entry in plan.fresh.values()
+            if entry.expected_number_of_instances is not None
+        }
+        if counted:
+            rows = await self._connection.fetch(SQL["completed_series"], list(counted))
+            changes += [("CompletedSeries", Level.SERIES, row["public_id"]) for row in rows]
         await self._log(changes)
 
     async def _log(self, changes: Sequence[tuple[str, Level, str]]) -> None:
@@ -192,17 +185,7 @@ class PostgresIndexWriter:
             )
 
     async def _count(self, tally: Tally, *, arrived: bool) -> None:
-        for table in ("series", "studies", "patients"):
-            counts: dict[str, list[int]] = getattr(tally, table)
-            if counts:
-                columns = zip(*counts.values(), strict=True)
-                await self._connection.execute(
-                    SQL[f"count_up_{table}"],
-                    list(counts),
-                    *(list(column) for column in columns),
-                    arrived,
-                )
-        await self._connection.execute(SQL["count_up_server"], *tally.server)
+        await self._connection.execute(SQL["count_up"], *tally.columns(), arrived)
 
     async def _reindex(self, entries: Sequence[InstanceEntry]) -> None:
         await self._connection.execute(

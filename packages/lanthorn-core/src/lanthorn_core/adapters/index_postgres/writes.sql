@@ -1,31 +1,43 @@
 -- What the indexer writes. Every statement handles a whole batch.
 
--- name: known_instances
-SELECT public_id, instance_pk, object_key FROM instance WHERE public_id = ANY($1::text[])
-
--- name: discarded_keys
-SELECT object_key FROM object_garbage WHERE object_key = ANY($1::text[])
+-- name: known
+-- What the index has already of these instances ($1) and says of these object keys ($2).
+SELECT public_id, object_key, false AS discarded FROM instance WHERE public_id = ANY($1::text[])
+UNION ALL
+SELECT NULL, object_key, true FROM object_garbage WHERE object_key = ANY($2::text[])
 
 -- name: insert_patients
--- The first values stay: what later instances say of their patient is not looked at.
+-- The first values stay: what later instances say of their patient is not looked at. Answers the
+-- keys of all; the second part sees the table as it was before, so that no row comes twice.
+WITH made AS (
 INSERT INTO patient (public_id, main_tags, metadata, updated_at)
 SELECT public_id, main_tags::jsonb, metadata::jsonb, now()
 FROM unnest($1::text[], $2::text[], $3::text[])
     WITH ORDINALITY AS t (public_id, main_tags, metadata, place)
 ORDER BY place
 ON CONFLICT (public_id) DO NOTHING
-RETURNING public_id
+RETURNING patient_pk, public_id
+)
+SELECT patient_pk AS pk, public_id, true AS is_new FROM made
+UNION ALL
+SELECT patient_pk, public_id, false FROM patient WHERE public_id = ANY($1::text[])
 
 -- name: insert_studies
+WITH made AS (
 INSERT INTO study (public_id, main_tags, metadata, patient_pk, patient_tags, updated_at)
 SELECT public_id, main_tags::jsonb, metadata::jsonb, parent_pk, patient_tags::jsonb, now()
 FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::text[])
     WITH ORDINALITY AS t (public_id, main_tags, metadata, parent_pk, patient_tags, place)
 ORDER BY place
 ON CONFLICT (public_id) DO NOTHING
-RETURNING public_id
+RETURNING study_pk, public_id
+)
+SELECT study_pk AS pk, public_id, true AS is_new FROM made
+UNION ALL
+SELECT study_pk, public_id, false FROM study WHERE public_id = ANY($1::text[])
 
 -- name: insert_series
+WITH made AS (
 INSERT INTO series (
     public_id, main_tags, metadata, study_pk, expected_number_of_instances, updated_at
 )
@@ -34,7 +46,11 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::integer[])
     WITH ORDINALITY AS t (public_id, main_tags, metadata, parent_pk, expected, place)
 ORDER BY place
 ON CONFLICT (public_id) DO NOTHING
-RETURNING public_id
+RETURNING series_pk, public_id
+)
+SELECT series_pk AS pk, public_id, true AS is_new FROM made
+UNION ALL
+SELECT series_pk, public_id, false FROM series WHERE public_id = ANY($1::text[])
 
 -- name: insert_instances
 INSERT INTO instance (
@@ -80,41 +96,40 @@ FROM unnest($1::text[], $2::text[], $3::text[], $4::integer[])
     AS t (public_id, main_tags, metadata, expected)
 WHERE series.public_id = t.public_id
 
--- name: count_up_series
--- Arrivals and departures of instances, carried to the counters of all levels above. Rows that
--- received something (the last parameter) are no longer stable.
-UPDATE series SET instance_count = instance_count + t.instances,
-    size_bytes = size_bytes + t.bytes,
-    updated_at = CASE WHEN $4 THEN now() ELSE updated_at END,
-    is_stable = is_stable AND NOT $4
-FROM unnest($1::text[], $2::integer[], $3::bigint[]) AS t (public_id, instances, bytes)
-WHERE series.public_id = t.public_id
-
--- name: count_up_studies
-UPDATE study SET series_count = series_count + t.series,
-    instance_count = instance_count + t.instances,
-    size_bytes = size_bytes + t.bytes,
-    updated_at = CASE WHEN $5 THEN now() ELSE updated_at END,
-    is_stable = is_stable AND NOT $5
-FROM unnest($1::text[], $2::integer[], $3::integer[], $4::bigint[])
-    AS t (public_id, series, instances, bytes)
-WHERE study.public_id = t.public_id
-
--- name: count_up_patients
-UPDATE patient SET study_count = study_count + t.studies,
-    series_count = series_count + t.series,
-    instance_count = instance_count + t.instances,
-    size_bytes = size_bytes + t.bytes,
-    updated_at = CASE WHEN $6 THEN now() ELSE updated_at END,
-    is_stable = is_stable AND NOT $6
-FROM unnest($1::text[], $2::integer[], $3::integer[], $4::integer[], $5::bigint[])
-    AS t (public_id, studies, series, instances, bytes)
-WHERE patient.public_id = t.public_id
-
--- name: count_up_server
-UPDATE statistic SET patient_count = patient_count + $1, study_count = study_count + $2,
-    series_count = series_count + $3, instance_count = instance_count + $4,
-    size_bytes = size_bytes + $5
+-- name: count_up
+-- Arrivals and departures of instances, carried to the counters of all levels above: series ($1 to
+-- $3), studies ($4 to $7), patients ($8 to $12), the server ($13 to $17). Where something arrived
+-- ($18), nothing is stable any more.
+WITH counted_series AS (
+    UPDATE series SET instance_count = instance_count + t.instances,
+        size_bytes = size_bytes + t.bytes,
+        updated_at = CASE WHEN $18 THEN now() ELSE updated_at END,
+        is_stable = is_stable AND NOT $18
+    FROM unnest($1::text[], $2::integer[], $3::bigint[]) AS t (public_id, instances, bytes)
+    WHERE series.public_id = t.public_id
+), counted_studies AS (
+    UPDATE study SET series_count = series_count + t.series,
+        instance_count = instance_count + t.instances,
+        size_bytes = size_bytes + t.bytes,
+        updated_at = CASE WHEN $18 THEN now() ELSE updated_at END,
+        is_stable = is_stable AND NOT $18
+    FROM unnest($4::text[], $5::integer[], $6::integer[], $7::bigint[])
+        AS t (public_id, series, instances, bytes)
+    WHERE study.public_id = t.public_id
+), counted_patients AS (
+    UPDATE patient SET study_count = study_count + t.studies,
+        series_count = series_count + t.series,
+        instance_count = instance_count + t.instances,
+        size_bytes = size_bytes + t.bytes,
+        updated_at = CASE WHEN $18 THEN now() ELSE updated_at END,
+        is_stable = is_stable AND NOT $18
+    FROM unnest($8::text[], $9::integer[], $10::integer[], $11::integer[], $12::bigint[])
+        AS t (public_id, studies, series, instances, bytes)
+    WHERE patient.public_id = t.public_id
+)
+UPDATE statistic SET patient_count = patient_count + $13, study_count = study_count + $14,
+    series_count = series_count + $15, instance_count = instance_count + $16,
+    size_bytes = size_bytes + $17
 
 -- name: completed_series
 -- Of the series just touched, those whose instances are now all there (Orthanc's CompletedSeries).
