@@ -165,7 +165,11 @@ def test_no_character_set_and_no_escape_sequence_breaks_anything(
     for name in BROKEN_NAMES:
         stored = upload(system, part10(dataset(charset=charset, patient_name=name)))
         assert stored.status == 200
-        shown(system, stored.json)
+        study = f"/studies/{stored.json['ParentStudy']}"
+        for route in ("/tags", "/simplified-tags", "/content/PatientName"):
+            assert ask(system, "GET", f"{stored.json['Path']}{route}").status == 200
+        for route in ("", "/instances-tags?simplify", "/archive"):
+            assert ask(system, "GET", f"{study}{route}").status == 200
     uid = "1.2.826.0.1.3680043.8.498.5"
     context = str(CTImageStorage), str(ExplicitVRLittleEndian)
     with Sender("127.0.0.1", system.dicom_port, [context]) as sender:
