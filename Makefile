@@ -53,7 +53,7 @@ types: $(VENV)/.installed-dev ## mypy --strict
 	$(BIN)/mypy $(SOURCES)
 
 imports: $(VENV)/.installed-dev ## what may import what
-	$(BIN)/lint-imports --no-timing
+	$(BIN)/lint-imports
 
 fmt: $(VENV)/.installed-dev ## format and mend what can be mended
 	$(BIN)/ruff format packages services tests

@@ -56,6 +56,14 @@ async def test_sequences_never_match(rest_api: RestApi) -> None:
     assert await rest_api.post("/tools/find", study_query(ProcedureCodeSequence="1")) == []
 
 
+async def test_a_tag_without_a_constraint_restricts_nothing_whatever_its_name(
+    rest_api: RestApi,
+) -> None:
+    study = (await rest_api.store(ct_file())).public_ids.study
+    query = {"NoSuchTag": "", "Rows": "", "StudyDate": ""}
+    assert await rest_api.post("/tools/find", study_query(**query)) == [study]
+
+
 async def test_answers_come_in_the_order_asked_for_and_in_windows(rest_api: RestApi) -> None:
     for date in ("20240115", "20240101", "20240201"):
         await rest_api.store(ct_file(StudyDate=date))
@@ -95,6 +103,27 @@ async def test_numbers_sort_as_numbers_and_missing_values_come_last(
     body = study_query() | {"OrderBy": [order], "Expand": True}
     found = await numbered.post("/tools/find", body)
     assert [one["MainDicomTags"].get(key) for one in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("AccessionNumber", ["Aa", "ab", "B"]),
+        ("StudyDescription", ["Aa", "ab", "B"]),
+        ("PatientName", ["Aa", "ab", "B"]),
+        ("InstitutionName", ["Aa", "B", "ab"]),
+    ],
+)
+async def test_identifying_texts_sort_without_case_as_in_orthanc(
+    rest_api: RestApi, key: str, expected: list[str]
+) -> None:
+    for value in ("B", "ab", "Aa"):
+        await rest_api.store(ct_file(**{key: value}))
+    order = {"Type": "DicomTag", "Key": key, "Direction": "ASC"}
+    body = study_query() | {"OrderBy": [order], "Expand": True}
+    found = await rest_api.post("/tools/find", body)
+    shown = [one["MainDicomTags"] | one["PatientMainDicomTags"] for one in found]
+    assert [tags[key] for tags in shown] == expected
 
 
 async def test_metadata_sort_as_numbers(rest_api: RestApi) -> None:

@@ -113,6 +113,17 @@ async def test_requested_tags_come_from_index_counts_and_files(
     }
 
 
+async def test_requested_tags_of_the_patient_are_those_of_the_study(rest_api: RestApi) -> None:
+    await rest_api.store(ct_file(PatientID="P", PatientName="First", PatientSex="F"))
+    later = ct_file(PatientID="P", PatientName="Second")
+    ids = (await rest_api.store(later)).public_ids
+    for path in (f"/studies/{ids.study}", f"/series/{ids.series}", f"/instances/{ids.instance}"):
+        found = await rest_api.get(f"{path}?requested-tags=PatientID;PatientName;PatientSex")
+        assert found["RequestedTags"] == {"PatientID": "P", "PatientName": "Second"}
+    patient = await rest_api.get(f"/patients/{ids.patient}?requested-tags=PatientName")
+    assert patient["RequestedTags"] == {"PatientName": "First"}
+
+
 async def test_main_tags_that_are_sequences_are_shown(rest_api: RestApi) -> None:
     item = Dataset()
     item.RequestedProcedureID = "R1"

@@ -92,8 +92,9 @@ def test_a_path_may_lead_nowhere(path: str) -> None:
 
 @pytest.mark.parametrize("path", ["Foo", "0010-001", "0010-1002/0/foo", "0010-00100"])
 def test_what_is_no_tag_is_said_to_be_none(path: str) -> None:
-    with pytest.raises(UnknownTag):
+    with pytest.raises(UnknownTag) as caught:
         content(example(), path.split("/"), little_endian=True)
+    assert caught.value.details == path.rpartition("/")[2]
 
 
 def test_an_empty_path_lists_the_tags() -> None:

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, cast, get_args
 from pydicom.datadict import keyword_for_tag
 
 from lanthorn_core.dicom.matching import MatchingKey, parse_constraint
+from lanthorn_core.dicom.tags import parse_tag
 from lanthorn_core.errors import BadRequest
 from lanthorn_core.model import LEVELS, Level
 from lanthorn_core.ports.index import FindQuery, LabelsConstraint, OrderBy
@@ -15,7 +16,7 @@ from lanthorn_core.runtime.settings import Settings
 from lanthorn_rest_api.bodies import Body, boolean, is_true, strings, unsigned_field
 from lanthorn_rest_api.levels import parse_level
 from lanthorn_rest_api.metadata_names import MetadataNames
-from lanthorn_rest_api.parameters import TagFormat, known_tag
+from lanthorn_rest_api.parameters import TagFormat
 from lanthorn_rest_api.presentation import Presentation
 from lanthorn_rest_api.resources_json import EXPANDED, parse_response_content
 
@@ -60,7 +61,7 @@ def parse_presentation(body: Body) -> Presentation:
     return Presentation(
         parts=parts,
         tag_format=tag_format(body),
-        requested=[known_tag(text) for text in strings(body, "RequestedTags")],
+        requested=[parse_tag(text) for text in strings(body, "RequestedTags")],
     )
 
 
@@ -88,7 +89,9 @@ def _keys(body: Body) -> list[MatchingKey]:
     for name, constraint in query.items():
         if not isinstance(constraint, str):
             raise BadRequest(f'Tag "{name}" must be associated with a string')
-        keys.append(parse_constraint(known_tag(name), constraint, case_sensitive=case_sensitive))
+        if constraint:  # Without one it asks for nothing; Orthanc then reads not even the name.
+            key = parse_constraint(parse_tag(name), constraint, case_sensitive=case_sensitive)
+            keys.append(key)
     return keys
 
 
@@ -174,7 +177,7 @@ def _order(entry: Any, names: MetadataNames) -> OrderBy:
     if direction not in {"ASC", "DESC"}:
         raise BadRequest('Field "Direction" must be "ASC" or "DESC"')
     if kind == "DicomTag":
-        key = keyword_for_tag(known_tag(entry["Key"]))
+        key = keyword_for_tag(parse_tag(entry["Key"]))
     else:
         key = names.key(entry["Key"])
     return OrderBy(kind=kind, key=key, values=values, descending=direction == "DESC")

@@ -105,20 +105,6 @@ def window(parameters: Parameters, path: str) -> tuple[int, int]:
     return unsigned(since or ""), unsigned(limit or "")
 
 
-def known_tag(text: str) -> int:
-    """Read a tag; the error of an unknown one names it and nothing else, as in Orthanc.
-
-    Raises
-    ------
-    UnknownTag
-        There is no such tag.
-    """
-    try:
-        return parse_tag(text)
-    except UnknownTag as error:
-        raise UnknownTag(text) from error
-
-
 def tag_list(text: str, separator: str) -> list[int]:
     """Read tags joined by a separator; empty entries are passed over.
 
@@ -127,7 +113,7 @@ def tag_list(text: str, separator: str) -> list[int]:
     UnknownTag
         One of them is none.
     """
-    return [known_tag(part.strip()) for part in text.split(separator) if part.strip()]
+    return [parse_tag(part.strip()) for part in text.split(separator) if part.strip()]
 
 
 def ignored_lengths(parameters: Parameters) -> frozenset[int]:

@@ -82,12 +82,15 @@ def _is_main_tag(tag: int, level: Level) -> bool:
 async def _indexed_elements(
     services: Services, resources: Sequence[Resource], tags: Sequence[int]
 ) -> list[dict[int, Element]]:
-    """Take main tags from the resources themselves or from those above them."""
+    """Take main tags from the resources themselves or from those above them.
+
+    Below the patients, their tags are those of the study's first instance, as in Orthanc.
+    """
     level = resources[0].level
     found = [_main_elements(resource, tags) for resource in resources]
     # Nothing above needs to be asked of the index where the level itself has all there can be.
     above = [tag for tag in tags if _is_main_tag(tag, level) and not _is_own_tag(tag, level)]
-    if not above:
+    if not above or level is Level.STUDY:
         return found
     parents = await _parents(services, resources)
     upper = iter(await _indexed_elements(services, parents, above)) if parents else iter(())
@@ -104,11 +107,12 @@ def _is_own_tag(tag: int, level: Level) -> bool:
 
 def _main_elements(resource: Resource, tags: Sequence[int]) -> dict[int, Element]:
     elements: dict[int, Element] = {}
+    texts = {**resource.patient_main_tags, **resource.main_tags}
     sequences = main_sequences(resource)
     for tag in tags:
         keyword = keyword_for_tag(tag)
-        if keyword in resource.main_tags:
-            elements[tag] = _text(keyword, resource.main_tags[keyword])
+        if keyword in texts:
+            elements[tag] = _text(keyword, texts[keyword])
         elif tag in sequences:
             elements[tag] = sequences[tag]
     return elements

@@ -57,7 +57,7 @@ def parse_tag(text: str) -> int:
     Raises
     ------
     UnknownTag
-        It is none of these.
+        It is none of these; the text of the error is what was given, as in Orthanc.
     """
     numeric = _NUMERIC.fullmatch(text)
     if numeric:
@@ -65,7 +65,7 @@ def parse_tag(text: str) -> int:
     keyword = text.removeprefix(_RETIRED)
     tag = _tag_of_public_name().get(text) or tag_for_keyword(keyword)
     if tag is None or not keyword:
-        raise UnknownTag(f"Unknown DICOM tag: {text!r}")
+        raise UnknownTag(text)
     return tag
 
 

@@ -29,6 +29,11 @@ _MODALITIES: Final = (
 )
 
 
+_SORTED_WITHOUT_CASE: Final = frozenset(
+    {"AccessionNumber", "PatientID", "PatientName", "StudyDescription"}
+)
+"""Tags that Orthanc sorts by their upper case, as it keeps them so for its searches."""
+
 _NUMBERS: Final = {
     "int": r"'^\s*([-+]?\d{1,18})'",
     "float": r"'^\s*([-+]?(?:\d{1,30}\.?\d{0,30}|\.\d{1,30})(?:[eE][-+]?\d{1,2})?)'",
@@ -81,8 +86,6 @@ def build(query: FindQuery) -> Statement:
     for order in query.order_by:
         direction = "DESC" if order.descending else "ASC"
         value = _sort_value(statement, query.level, order)
-        if order.values != "text":
-            value = f"substring({value} FROM {_NUMBERS[order.values]})::float8"
         statement.order.append(f"{value} {direction} NULLS LAST")
     statement.order.append(f"{query.level.lower()}.{query.level.lower()}_pk")
     return statement
@@ -152,11 +155,18 @@ def _metadata_value(statement: Statement, level: Level, name: str) -> str:
 
 
 def _sort_value(statement: Statement, level: Level, order: OrderBy) -> str:
+    """Return what is sorted by: a time, a number, or a text byte by byte."""
     if order.kind == "Metadata":
         if order.key == "LastUpdate" and level is not Level.INSTANCE:
             return f"{level.lower()}.updated_at"
-        return _metadata_value(statement, level, order.key)
-    return _tag_value(order.key, level)
+        value = _metadata_value(statement, level, order.key)
+    else:
+        value = _tag_value(order.key, level)
+        if order.key in _SORTED_WITHOUT_CASE:
+            value = f"upper({value})"
+    if order.values != "text":
+        return f"substring({value} FROM {_NUMBERS[order.values]})::float8"
+    return f'({value}) COLLATE "C"'
 
 
 def _labels(statement: Statement, query: FindQuery) -> str:
