@@ -93,7 +93,7 @@ def kill_at_random(system: RunningLanthorn, kills: int, seed: int) -> Counter[st
     return killed
 
 
-def crash(folder: Path, kills: int) -> None:
+def must_survive_kills(folder: Path, kills: int) -> None:
     seed = random.SystemRandom().randrange(1 << 32)
     with lanthorn_up(folder, {"Lanthorn": {"GatewayProcesses": 2, "SweepInterval": 5}}) as system:
         stop = threading.Event()
@@ -134,10 +134,10 @@ def crash(folder: Path, kills: int) -> None:
 
 @pytest.mark.timeout(300)
 def test_nothing_acknowledged_is_lost_when_any_process_is_killed(tmp_path: Path) -> None:
-    crash(tmp_path, 24)
+    must_survive_kills(tmp_path, 24)
 
 
 @pytest.mark.crash
 @pytest.mark.timeout(3600)
 def test_nothing_acknowledged_is_lost_in_a_long_run(tmp_path: Path) -> None:
-    crash(tmp_path, int(os.environ.get("LANTHORN_CRASH_KILLS", "120")))
+    must_survive_kills(tmp_path, int(os.environ.get("LANTHORN_CRASH_KILLS", "120")))
