@@ -134,5 +134,5 @@ def _metadata(
         )
         if level in summary.main_sequences:
             sequences = {"Sequences": summary.main_sequences[level], "Version": 1}
-            metadata[level]["MainDicomSequences"] = json.dumps(sequences)
+            metadata[level]["MainDicomSequences"] = json.dumps(sequences, separators=(",", ":"))
     return metadata

@@ -14,6 +14,7 @@ from lanthorn_core.dicom.matching import (
 from lanthorn_core.errors import InvalidIdentifier
 
 PATIENT_ID = 0x0010_0020
+IMAGE_TYPE = 0x0008_0008
 PATIENT_NAME = 0x0010_0010
 STUDY_DATE = 0x0008_0020
 STUDY_UID = 0x0020_000D
@@ -43,6 +44,10 @@ def test_an_empty_or_starred_constraint_is_universal(text: str) -> None:
         (STUDY_DATE, "20200101-", "20191231", False),
         (STUDY_DATE, "-20200101", "20200101", True),
         (STUDY_UID, r"1.2\1.3", "1.3", True),
+        (IMAGE_TYPE, r"AXIAL\DERIVED", r"DERIVED\PRIMARY", True),
+        (IMAGE_TYPE, r"AXIAL\LOCALIZER", r"DERIVED\PRIMARY", False),
+        (IMAGE_TYPE, "DERIVED", r"DERIVED\PRIMARY", False),
+        (PATIENT_ID, r"a\c", r"a\b", False),
     ],
 )
 def test_each_kind_of_matching(tag: int, text: str, value: str | None, expected: bool) -> None:

@@ -132,7 +132,11 @@ def is_indexed(key: MatchingKey, level: str) -> bool:
 
 
 def matches(key: MatchingKey, value: str | None) -> bool:
-    r"""Apply a key to one attribute's text (values joined by ``\``); None where it is absent."""
+    r"""Apply a key to one attribute's text (values joined by ``\``); None where it is absent.
+
+    As in Orthanc, a list of alternatives is compared with each value of an attribute that is not
+    indexed, and with all of the text where it is; anything else always with all of the text.
+    """
     if key.kind == "universal":
         return True
     if value is None:
@@ -143,8 +147,15 @@ def matches(key: MatchingKey, value: str | None) -> bool:
     fold = str if key.case_sensitive else str.lower
     value = fold(value)
     if key.kind == "single":
-        return any(value == fold(wanted) for wanted in key.values)
+        wanted = {fold(alternative) for alternative in key.values}
+        if len(key.values) > 1 and not _is_main_tag(key.tag):
+            return not wanted.isdisjoint(part.strip(" ") for part in value.split("\\"))
+        return value in wanted
     return any(wildcard_to_regex(fold(wanted)).fullmatch(value) for wanted in key.values)
+
+
+def _is_main_tag(tag: int) -> bool:
+    return any(main.tag == tag for tags in MAIN_TAGS.values() for main in tags)
 
 
 def wildcard_to_regex(pattern: str) -> re.Pattern[str]:
