@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from http.client import HTTPConnection
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ import httpx2
 import pytest
 from pydicom import Dataset, dcmread
 
+from lanthorn_core.dicom.dicomjson import to_dicom_json
+from lanthorn_core.dicom.part10 import read_dataset
 from lanthorn_core.usecases.store_instance import StoreReceipt
 from tests.fixtures.dicom_files import ct_file
 from tests.fixtures.rest_api import RestApi
@@ -91,12 +95,47 @@ async def test_a_file_is_not_transcoded_but_may_be_as_wanted_already(rest_api: R
     assert (status, code) == (415, 3000)
 
 
-async def test_a_file_in_another_form_is_refused(rest_api: RestApi) -> None:
+async def test_a_file_as_xml_is_refused_and_unknown_forms_get_the_file(rest_api: RestApi) -> None:
     path = await stored(rest_api, sample("CT_small.dcm"))
-    answer = await rest_api.client.get(f"{path}/file", headers={"Accept": "application/dicom+json"})
+    answer = await rest_api.client.get(f"{path}/file", headers={"Accept": "application/dicom+xml"})
     assert (answer.status_code, answer.json()["OrthancStatus"]) == (406, 34)
     other = await rest_api.client.get(f"{path}/file", headers={"Accept": "text/plain"})
     assert other.content == sample("CT_small.dcm")
+
+
+@pytest.mark.parametrize(
+    ("name", "has_inline_pixels"),
+    [
+        ("CT_small", True),  # something follows its pixels
+        ("MR_small_bigendian", True),
+        ("chrX1", True),
+        ("image_dfl", True),
+        ("liver_rle", False),
+        ("rtplan", False),
+    ],
+)
+async def test_a_file_comes_as_dicom_json(
+    rest_api: RestApi, name: str, has_inline_pixels: bool
+) -> None:
+    path = await stored(rest_api, sample(f"{name}.dcm"))
+    answer = await rest_api.client.get(
+        f"{path}/file?transcode=1.2.3", headers={"Accept": "application/dicom+json"}
+    )
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/dicom+json"
+    assert int(answer.headers["content-length"]) == len(answer.content)
+    assert "content-disposition" not in answer.headers
+    dataset = read_dataset(sample(f"{name}.dcm"), until_pixels=False)
+    assert answer.json() == to_dicom_json(dataset, default_encoding="Latin1")
+    assert ("7FE00010" in answer.json()) == has_inline_pixels
+
+
+async def test_dicom_json_of_many_pixels_has_all_of_them(rest_api: RestApi) -> None:
+    file = ct_file(rows=1023, columns=1023)
+    path = await stored(rest_api, file)
+    answer = await rest_api.client.get(f"{path}/file", headers={"Accept": "application/dicom+json"})
+    pixels = base64.b64decode(answer.json()["7FE00010"]["InlineBinary"], validate=True)
+    assert pixels == dcmread(BytesIO(file)).PixelData
 
 
 @pytest.mark.parametrize(

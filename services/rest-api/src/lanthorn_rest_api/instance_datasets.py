@@ -88,15 +88,19 @@ async def inflated_pixels(services: Services, instance: StoredInstance) -> bytes
     InvalidDataset, StorageUnavailable, UnknownResource
         As `read_instance`.
     """
-    in_memory_bytes = instance.size_bytes
-    if is_deflated(instance.transfer_syntax_uid):
-        in_memory_bytes = min(in_memory_bytes * _LARGEST_RATIO, MAX_INFLATED_WHOLE_BYTES)
-    async with services.budget.reserve(in_memory_bytes):
+    async with services.budget.reserve(in_memory_bytes(instance)):
         data = await services.objects.get(instance.object_key)
         dataset = await in_thread(read_dataset, data, until_pixels=False)
         if PIXEL_DATA not in dataset:
             return None
         return bytes(dataset.get_item(PIXEL_DATA).value or b"")
+
+
+def in_memory_bytes(instance: StoredInstance) -> int:
+    """Return what the whole data set may take in memory, once it is inflated."""
+    if is_deflated(instance.transfer_syntax_uid):
+        return min(instance.size_bytes * _LARGEST_RATIO, MAX_INFLATED_WHOLE_BYTES)
+    return instance.size_bytes
 
 
 def mark_pixels(parsed: InstanceDataset) -> FileDataset:

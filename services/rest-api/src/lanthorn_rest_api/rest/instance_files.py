@@ -1,4 +1,4 @@
-"""`GET /instances/{id}/file`: the bytes as they were received (reference 2.6).
+"""`GET /instances/{id}/file`: the bytes as they were received, or DICOM JSON (reference 2.6).
 
 This is a plain ASGI route: bulk bytes do not pass through a framework's response machinery.
 """
@@ -19,14 +19,15 @@ from lanthorn_core.ports.index import StoredInstance
 from lanthorn_rest_api.barrier import wait_at_barrier
 from lanthorn_rest_api.dispositions import disposition
 from lanthorn_rest_api.hot_objects import SMALL_BYTES, HotObjects
+from lanthorn_rest_api.instance_json import DICOM_JSON_TYPE, dicom_json_answer
 from lanthorn_rest_api.services import Services, services_of
 from lanthorn_rest_api.streaming import until_disconnect
 from lanthorn_rest_api.transcoding import refuse_transcoding
 
 log = structlog.get_logger(__name__)
 
-_OTHER_TYPES: Final = frozenset({"application/dicom+json", "application/dicom+xml"})
-"""What Orthanc makes of a file when `Accept` is exactly this; all else gets the file."""
+_DICOM_XML_TYPE: Final = "application/dicom+xml"
+"""This and DICOM JSON count when `Accept` is exactly that; all else gets the file."""
 
 
 class InstanceFile:
@@ -40,9 +41,14 @@ class InstanceFile:
         """Answer one request."""
         request = Request(scope, receive)
         services = services_of(request)
-        if request.headers.get("Accept", "") in _OTHER_TYPES:
-            raise NotAcceptable("Only application/dicom is available")
+        accept = request.headers.get("Accept", "")
+        if accept == _DICOM_XML_TYPE:
+            raise NotAcceptable("Only application/dicom and application/dicom+json are available")
         instance = await stored_instance(request, scope["path_params"]["public_id"])
+        if accept == DICOM_JSON_TYPE:
+            answer = await dicom_json_answer(services, instance)
+            await answer(scope, receive, send)
+            return
         filename = f"{instance.public_id}.dcm"
         if scope["query_string"]:
             parameters = request.query_params
