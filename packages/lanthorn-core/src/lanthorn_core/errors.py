@@ -16,8 +16,7 @@
     │   ├── UnknownTag
     │   └── InvalidIdentifier
     ├── UnknownResource
-    │   ├── InexistentItem
-    │   └── InexistentTag
+    │   └── InexistentItem
     ├── UnknownRemoteAE
     ├── DuplicateInstance
     ├── RevisionMismatch
@@ -179,12 +178,6 @@ class InexistentItem(UnknownResource):
     """The resource exists, the item asked of it does not (Orthanc's code 7)."""
 
     slug, orthanc_code = "inexistent-item", 7
-
-
-class InexistentTag(UnknownResource):
-    """The resource exists, the tag asked of it does not (Orthanc's code 21)."""
-
-    slug, orthanc_code = "inexistent-tag", 21
 
 
 class UnknownRemoteAE(LanthornError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 from prometheus_client import Counter, Gauge
 
-from lanthorn_core.errors import UnknownResource
+from lanthorn_core.errors import IndexUnavailable, UnknownResource
 from lanthorn_core.events import DeleteResources, decode_event
 from lanthorn_core.ports.bus import Retries, RetryAttempt
 from lanthorn_core.ports.index_writer import IndexWriter
@@ -40,6 +40,8 @@ async def _try(
             await writer.apply([event])
         else:
             await writer.apply([await extract(event, objects, rules)])
+    except IndexUnavailable:
+        raise  # not the event's fault: it comes again once there is a database
     except UnknownResource:
         log.warning("retry_dropped", sequence=attempt.original_sequence, reason="object is gone")
         ATTEMPTS.labels("dropped").inc()

@@ -114,11 +114,6 @@ class ImageDescription:
         """Samples of one frame."""
         return self.rows * self.columns * self.samples_per_pixel
 
-    @property
-    def is_monochrome(self) -> bool:
-        """Whether samples are shades of grey (PS3.3 Section C.7.6.3.1.2)."""
-        return self.photometric_interpretation in ("MONOCHROME1", "MONOCHROME2")
-
 
 def describe_image(
     values: Mapping[int, bytes],

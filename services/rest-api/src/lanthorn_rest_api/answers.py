@@ -21,11 +21,6 @@ def json_answer(value: Any, *, headers: Mapping[str, str] | None = None) -> Resp
     return Response(encode_json(value), headers=headers, media_type=JSON_TYPE)
 
 
-def json_text_answer(document: bytes | str) -> Response:
-    """Answer with a JSON document that is text already, for example from the database."""
-    return Response(document, media_type=JSON_TYPE)
-
-
 def action_answer(*, headers: Mapping[str, str] | None = None) -> Response:
     """Answer an action that has no result, with the constant ``{}`` and its shorter type."""
     return Response(b"{}", headers=headers, media_type="application/json")

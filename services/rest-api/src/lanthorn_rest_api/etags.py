@@ -8,7 +8,7 @@ from typing import Final
 
 from starlette.requests import Request
 
-from lanthorn_core.errors import InvalidParameter, RevisionMismatch
+from lanthorn_core.errors import InvalidParameter
 
 _ETAG: Final = re.compile(r'"?([0-9]{1,18})-([0-9a-fA-F]{32})"?')
 
@@ -43,11 +43,6 @@ def expected_revision(request: Request) -> tuple[int, str] | None:
         It has another form.
     """
     return _named(request, "If-Match")
-
-
-def missing_if_match() -> RevisionMismatch:
-    """Make the error of a server that insists on `If-Match`."""
-    return RevisionMismatch('HTTP header "If-Match" is missing, as "CheckRevisions" is "true"')
 
 
 def _named(request: Request, header: str) -> tuple[int, str] | None:
