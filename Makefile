@@ -6,13 +6,13 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-MEMBERS := packages/lanthorn-core packages/lanthorn-embedded services/dimse-gateway \
-	services/indexer services/renderer services/rest-api
+MEMBERS := packages/lanthorn-core packages/lanthorn-dimse packages/lanthorn-embedded \
+	services/dimse-gateway services/indexer services/renderer services/rest-api
 SOURCES := $(wildcard packages/*/src services/*/src)
 PYTEST := $(BIN)/python -m pytest
 ARGS ?=
 
-.PHONY: help setup setup-dev run test test-minio test-conformance test-ui test-crash bench lint \
+.PHONY: help setup setup-dev run test test-minio test-conformance test-ui test-crash fuzz bench lint \
 	fmt types imports lock docs check clean check-python
 
 help: ## print this list
@@ -29,8 +29,11 @@ test-minio: $(VENV)/.installed-dev ## the object store suite against MinIO itsel
 	GOBIN=$(CURDIR)/$(VENV)/minio go install github.com/minio/minio@latest
 	LANTHORN_TEST_MINIO=$(CURDIR)/$(VENV)/minio/minio $(PYTEST) -m minio $(ARGS)
 
-test-conformance: $(VENV)/.installed-dev ## real DICOM peers (needs Debian's dcmtk)
-	@command -v storescu >/dev/null || { echo "DCMTK is missing: apt-get install dcmtk"; exit 2; }
+test-conformance: $(VENV)/.installed-dev ## real DICOM peers (needs Debian's dcmtk libgdcm-tools pixelmed-apps orthanc)
+	@for tool in storescu:dcmtk gdcmscu:libgdcm-tools VerificationSOPClassSCU:pixelmed-apps; do command -v $${tool%%:*} >/dev/null || { \
+		echo "$${tool%%:*} is missing: apt-get install $${tool##*:}"; exit 2; }; done
+	@[ -n "$$LANTHORN_TEST_ORTHANC" ] || PATH="$$PATH:/usr/sbin" command -v Orthanc >/dev/null || { \
+		echo "Orthanc is missing: apt-get install orthanc, or name one in LANTHORN_TEST_ORTHANC"; exit 2; }
 	$(PYTEST) -m conformance $(ARGS)
 
 test-ui: $(VENV)/.installed-dev ## the explorer in a real browser (needs Debian's chromium)
@@ -39,6 +42,9 @@ test-ui: $(VENV)/.installed-dev ## the explorer in a real browser (needs Debian'
 
 test-crash: $(VENV)/.installed-dev ## kill -9 everything at random for ten minutes
 	LANTHORN_CRASH_KILLS=200 $(PYTEST) -m crash --timeout 1200 $(ARGS)
+
+fuzz: $(VENV)/.installed-dev ## attack the DICOM port for a minute (ARGS="--seconds 3600 --seed 7")
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 bench: $(VENV)/.installed-dev ## measure, beside Orthanc where there is one (docs/performance.md)
 	$(BIN)/python -m tests.benchmarks $(ARGS)
@@ -59,9 +65,10 @@ fmt: $(VENV)/.installed-dev ## format and mend what can be mended
 	$(BIN)/ruff format packages services tests
 	$(BIN)/ruff check --fix packages services tests
 
-docs: $(VENV)/.installed-dev ## renew docs/reference from the code
+docs: $(VENV)/.installed-dev ## renew docs/reference and the tables of docs/conformance from the code
 	$(BIN)/python -m lanthorn_core.runtime.errors_reference > docs/reference/errors.md
 	$(BIN)/python -m lanthorn_core.runtime.settings_reference > docs/reference/settings.md
+	$(BIN)/python -m lanthorn_dimse_gateway.conformance_statement docs/conformance/statement.md
 
 check: lint test ## what must pass before a commit
 

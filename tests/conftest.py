@@ -4,7 +4,10 @@ pytest_plugins = [
     "tests.fixtures.engines",
     "tests.fixtures.gateway",
     "tests.fixtures.index",
+    "tests.fixtures.jobs",
     "tests.fixtures.rest_api",
+    "tests.fixtures.retrieving",
     "tests.fixtures.running_lanthorn",
     "tests.fixtures.s3",
+    "tests.fixtures.whole_system",
 ]

@@ -14,6 +14,7 @@ from tests.fixtures.dimse_sender import EncodedInstance
 _ROOT = "1.2.826.0.1.3680043.9.9999"
 _STUDY = f"{_ROOT}.1.{'7' * 12}"
 _INSTANCE = f"{_ROOT}.3.{'9' * 12}"
+_PATIENT_ID = b"NOBODY"
 
 
 def _template(rows: int, columns: int) -> bytes:
@@ -31,7 +32,7 @@ def _template(rows: int, columns: int) -> bytes:
     dataset.StudyDescription = "Benchmark"
     dataset.SeriesDescription = "Slices"
     dataset.PatientName = "Bench^Mark"
-    dataset.PatientID = "BENCH"
+    dataset.PatientID = _PATIENT_ID.decode()
     dataset.PatientBirthDate = "19700101"
     dataset.PatientSex = "O"
     dataset.StudyInstanceUID = _STUDY
@@ -61,18 +62,33 @@ def _template(rows: int, columns: int) -> bytes:
     return buffer.getvalue()
 
 
-def make_instances(kind: str, count: int, *, run: int) -> list[EncodedInstance]:
-    """Make `count` instances of one study; every `run` has UIDs of its own.
+def study_uid(run: int) -> str:
+    """Return the Study Instance UID of what a run makes."""
+    return f"{_ROOT}.1.{10**11 + run}"
+
+
+def make_files(kind: str, count: int, *, run: int) -> list[bytes]:
+    """Make `count` Part 10 files of one study; every `run` has UIDs of its own.
 
     `kind` is ``ct`` (512 x 512, 0.5 MB) or ``small`` (64 x 64, 9 KB).
     """
     side = 512 if kind == "ct" else 64
-    template = EncodedInstance.of_file(_template(side, side)).dataset
-    study = f"{_ROOT}.1.{10**11 + run}"
-    instances = []
+    template = _template(side, side).replace(_STUDY.encode(), study_uid(run).encode())
+    uids = (f"{_ROOT}.3.{10**11 + run * 10**6 + number}" for number in range(count))
+    return [template.replace(_INSTANCE.encode(), uid.encode()) for uid in uids]
+
+
+def make_instances(kind: str, count: int, *, run: int) -> list[EncodedInstance]:
+    """Make what `make_files` makes as data sets to be sent."""
+    return [EncodedInstance.of_file(file) for file in make_files(kind, count, run=run)]
+
+
+def make_patients(count: int) -> list[EncodedInstance]:
+    """Make small instances of `count` patients with a study each, named ``Found^…``."""
+    patients = []
     for number in range(count):
-        uid = f"{_ROOT}.3.{10**11 + run * 10**6 + number}"
-        dataset = template.replace(_STUDY.encode(), study.encode())
-        dataset = dataset.replace(_INSTANCE.encode(), uid.encode())
-        instances.append(EncodedInstance(CTImageStorage, uid, ExplicitVRLittleEndian, dataset))
-    return instances
+        (file,) = make_files("small", 1, run=90_000 + number)
+        file = file.replace(b"Bench^Mark", f"Found^{number:04d}".encode())
+        file = file.replace(_PATIENT_ID, f"F{number:04d}".encode() + b" ")
+        patients.append(EncodedInstance.of_file(file))
+    return patients

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import socket
+import subprocess
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.synchronize import Barrier
+from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.instances import make_instances
-from tests.fixtures.dimse_sender import Sender
+from pydicom.dataset import Dataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from tests.benchmarks.instances import make_files, make_instances
+from tests.fixtures.dimse_requestor import STUDY_ROOT_FIND, STUDY_ROOT_GET, Requestor
+from tests.fixtures.dimse_sender import EncodedInstance, Sender
 
 _context = multiprocessing.get_context("spawn")
 
@@ -31,6 +39,12 @@ class Target:
         """Fetch JSON."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}") as answer:
             return json.load(answer)
+
+    def lookup(self, text: str) -> list[str]:
+        """Find the public ids of resources by UID."""
+        url = f"http://127.0.0.1:{self.http_port}/tools/lookup"
+        with urllib.request.urlopen(url, data=text.encode()) as answer:
+            return [found["ID"] for found in json.load(answer)]
 
 
 @dataclass(frozen=True)
@@ -53,6 +67,49 @@ def fetch(target: Target, paths: list[str], requests: int, clients: int) -> list
     """Make `requests` GET requests on each of `clients` connections, going round the paths."""
     arguments = [(target, paths[client:] + paths[:client], requests) for client in range(clients)]
     return _together(_fetch_client, arguments)
+
+
+def find(
+    target: Target, identifier: Dataset, matches: int, requests: int, clients: int
+) -> list[Outcome]:
+    """Make `requests` C-FIND requests on each of `clients` associations."""
+    arguments = [(target, identifier, matches, requests)] * clients
+    return _together(_find_client, arguments)
+
+
+def retrieve(
+    target: Target, model: str, study_instance_uid: str, instances: int, requests: int
+) -> list[Outcome]:
+    """Retrieve a study `requests` times over one association, by C-GET or C-MOVE."""
+    return _together(_retrieve_client, [(target, model, study_instance_uid, instances, requests)])
+
+
+def storescu(target: Target, kind: str, count: int, run: int) -> list[Outcome]:
+    """Send files with DCMTK's storescu as it is installed: Nagle's algorithm on."""
+    with tempfile.TemporaryDirectory(prefix="lanthorn-bench-") as folder:
+        for number, file in enumerate(make_files(kind, count, run=run)):
+            (Path(folder) / f"{number}.dcm").write_bytes(file)
+        environment = {name: value for name, value in os.environ.items() if name != "TCP_NODELAY"}
+        command = ["storescu", "-aec", target.ae_title, "127.0.0.1", str(target.dicom_port)]
+        began_at = time.monotonic()
+        subprocess.run([*command, "+sd", folder], check=True, env=environment)
+        ended_at = time.monotonic()
+    return [Outcome(began_at, ended_at, count, ((ended_at - began_at) / count,))]
+
+
+def keep(target: Target, instances: list[EncodedInstance]) -> None:
+    """Store instances before anything is measured."""
+    contexts = [(CTImageStorage, ExplicitVRLittleEndian)]
+    with Sender(
+        "127.0.0.1", target.dicom_port, contexts, called_ae_title=target.ae_title
+    ) as sender:
+        for instance in instances:
+            _must_succeed(target, sender.store(instance))
+
+
+def _must_succeed(target: Target, status: int) -> None:
+    if status != 0:
+        raise RuntimeError(f"{target.name} answered {status:04X}")
 
 
 def _together(work: Callable[..., None], arguments: list[tuple[Any, ...]]) -> list[Outcome]:
@@ -101,11 +158,65 @@ def _store_client(
         messages = [sender.encode(instance) for instance in instances]
 
         def one(number: int) -> None:
-            status = sender.send(messages[number])
-            if status != 0:
-                raise RuntimeError(f"{target.name} answered {status:04X}")
+            _must_succeed(target, sender.send(messages[number]))
 
         _timed(count, one, barrier, queue)
+
+
+def _find_client(
+    target: Target,
+    identifier: Dataset,
+    matches: int,
+    requests: int,
+    barrier: Barrier,
+    queue: Any,
+) -> None:
+    contexts = [(STUDY_ROOT_FIND, ImplicitVRLittleEndian)]
+    with Requestor(
+        "127.0.0.1", target.dicom_port, contexts, called_ae_title=target.ae_title
+    ) as requestor:
+        request = requestor.encode(STUDY_ROOT_FIND, identifier)
+
+        def one(_number: int) -> None:
+            found = requestor.find(request)
+            if found != matches:
+                raise RuntimeError(f"{target.name} found {found} of {matches}")
+
+        _timed(requests, one, barrier, queue)
+
+
+def _retrieve_client(
+    target: Target,
+    model: str,
+    study_instance_uid: str,
+    instances: int,
+    requests: int,
+    barrier: Barrier,
+    queue: Any,
+) -> None:
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel = "STUDY"
+    identifier.StudyInstanceUID = study_instance_uid
+    contexts = [(model, ImplicitVRLittleEndian)]
+    is_get = model == STUDY_ROOT_GET
+    if is_get:
+        contexts.append((CTImageStorage, ExplicitVRLittleEndian))
+    with Requestor(
+        "127.0.0.1",
+        target.dicom_port,
+        contexts,
+        called_ae_title=target.ae_title,
+        scp_roles=[CTImageStorage] if is_get else [],
+    ) as requestor:
+        destination = "" if is_get else "RECEIVER"
+        request = requestor.encode(model, identifier, destination=destination)
+
+        def one(_number: int) -> None:
+            completed = requestor.retrieve(request)
+            if completed != instances:
+                raise RuntimeError(f"{target.name} sent {completed} of {instances}")
+
+        _timed(requests, one, barrier, queue)
 
 
 def _fetch_client(

@@ -1,19 +1,23 @@
-"""The servers: a fresh Lanthorn, and beside it a real Orthanc where one can be had."""
+"""The servers: a fresh Lanthorn, and beside it the real Orthancs that can be had."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -21,13 +25,10 @@ from tests.benchmarks.loads import Target
 from tests.fixtures.running_lanthorn import lanthorn_up
 
 _TOOL = Path(__file__).parents[3] / "shared" / "tools" / "orthanc"
+_RELEASES = ("sid", "bookworm")
+"""Debian releases whose Orthanc the tool can unpack: the newest, and 1.10.1."""
 
-
-def free_port() -> int:
-    """Return a TCP port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+RECEIVER_AE_TITLE = "RECEIVER"
 
 
 class Usage:
@@ -52,47 +53,118 @@ class Usage:
         return sum(process.memory_full_info().pss for process in self._tree())
 
 
+@dataclass(frozen=True)
+class Server:
+    """A running server; only ours tells where its database is."""
+
+    target: Target
+    usage: Usage
+    database_url: str = ""
+
+
+def free_port() -> int:
+    """Return a TCP port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @contextmanager
-def lanthorn() -> Iterator[tuple[Target, Usage]]:
+def receiver() -> Iterator[int]:
+    """Run the Storage SCP that C-MOVE sends to; gives its port."""
+    port = free_port()
+    command = [sys.executable, "-m", "tests.fixtures.dimse_receiver", str(port)]
+    process = subprocess.Popen(command)
+    try:
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _options(receiver_port: int) -> dict[str, Any]:
+    return {
+        **{f"DicomAlwaysAllow{service}": True for service in ("Find", "Get", "Move")},
+        "DicomModalities": {"receiver": [RECEIVER_AE_TITLE, "127.0.0.1", receiver_port]},
+    }
+
+
+@contextmanager
+def lanthorn(receiver_port: int) -> Iterator[Server]:
     """Run `lanthorn up` on free ports and an empty data folder."""
     with (
         tempfile.TemporaryDirectory(prefix="lanthorn-bench-", ignore_cleanup_errors=True) as folder,
-        lanthorn_up(Path(folder)) as running,
+        lanthorn_up(Path(folder), _options(receiver_port)) as running,
     ):
         target = Target("lanthorn", running.http_port, running.dicom_port, running.ae_title)
-        yield target, Usage(psutil.Process(running.process.pid))
+        usage = Usage(psutil.Process(running.process.pid))
+        yield Server(target, usage, running.state.database_url)
 
 
 @contextmanager
-def orthanc() -> Iterator[tuple[Target, Usage] | None]:
-    """Run the newest Orthanc that this machine has; None where it has none."""
-    folder = tempfile.mkdtemp(prefix="orthanc-bench-")
-    target = Target("orthanc", free_port(), free_port(), "ORTHANC")
-    if _TOOL.exists():
+def orthancs(receiver_port: int) -> Iterator[list[Server]]:
+    """Run every Orthanc of this machine; the list is empty where there is none."""
+    with ExitStack() as stack:
+        servers = []
+        if _TOOL.exists():
+            for release in _RELEASES:
+                servers.append(stack.enter_context(_unpacked_orthanc(release, receiver_port)))
+        elif shutil.which("Orthanc"):
+            servers.append(stack.enter_context(_installed_orthanc(receiver_port)))
+        yield servers
+
+
+@contextmanager
+def _unpacked_orthanc(release: str, receiver_port: int) -> Iterator[Server]:
+    environment = os.environ | {"ORTHANC_RELEASE": release}
+    with _orthanc_folder(_options(receiver_port)) as (folder, target, configuration):
         ports = ["--http", str(target.http_port), "--dicom", str(target.dicom_port)]
-        subprocess.run([_TOOL, "start", *ports, "--storage", folder], check=True, stdout=2)
-        stop = [str(_TOOL), "stop", "--http", str(target.http_port)]
-    elif shutil.which("Orthanc"):
+        start = [str(_TOOL), "start", *ports, "--storage", folder, "--config", str(configuration)]
+        subprocess.run(start, check=True, stdout=2, env=environment)
+        try:
+            yield Server(target, _usage_of(target))
+        finally:
+            subprocess.run([str(_TOOL), "stop", *ports[:2]], check=False, stdout=2, env=environment)
+
+
+@contextmanager
+def _installed_orthanc(receiver_port: int) -> Iterator[Server]:
+    options = _options(receiver_port) | {"AuthenticationEnabled": False}
+    with _orthanc_folder(options, embedded=True) as (_, target, configuration):
+        # Else DCMTK leaves Nagle's algorithm on.
+        environment = os.environ | {"TCP_NODELAY": "1"}
+        command = ["Orthanc", str(configuration)]
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment)
+        try:
+            yield Server(target, _usage_of(target))
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait()
+
+
+@contextmanager
+def _orthanc_folder(
+    options: dict[str, Any], *, embedded: bool = False
+) -> Iterator[tuple[str, Target, Path]]:
+    target = Target("orthanc", free_port(), free_port(), "ORTHANC")
+    with (
+        tempfile.TemporaryDirectory(prefix="orthanc-bench-", ignore_cleanup_errors=True) as storage,
+        tempfile.TemporaryDirectory(prefix="orthanc-bench-") as folder,
+    ):
+        if embedded:
+            options = options | {
+                "HttpPort": target.http_port,
+                "DicomPort": target.dicom_port,
+                "StorageDirectory": storage,
+            }
         configuration = Path(folder) / "orthanc.json"
-        configuration.write_text(
-            f'{{"HttpPort": {target.http_port}, "DicomPort": {target.dicom_port},'
-            f'"StorageDirectory": "{folder}", "AuthenticationEnabled": false}}'
-        )
-        subprocess.Popen(["Orthanc", str(configuration)], stderr=subprocess.DEVNULL)
-        stop = []
-    else:
-        yield None
-        return
-    try:
-        _await_http(target)
-        root = psutil.Process(_listener(target.http_port))
-        yield target, Usage(root)
-    finally:
-        if stop:
-            subprocess.run(stop, check=False, stdout=2)
-        else:
-            os.kill(_listener(target.http_port), signal.SIGTERM)
-        shutil.rmtree(folder, ignore_errors=True)
+        configuration.write_text(json.dumps(options))
+        yield storage, target, configuration
+
+
+def _usage_of(target: Target) -> Usage:
+    _await_http(target)
+    return Usage(psutil.Process(_listener(target.http_port)))
 
 
 def _listener(port: int) -> int:

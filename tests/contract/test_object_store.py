@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -68,11 +69,29 @@ async def test_more_buffers_than_one_system_call_takes_are_all_written(store: Ob
     assert await store.get(KEY) == b"".join(parts)
 
 
+async def test_what_is_cached_is_the_whole_object(store: ObjectStore) -> None:
+    data = bytes(range(256)) * 1024
+    await store.put("a/b.dcm", [data])
+    await store.get("a/b.dcm")
+    assert store.get_cached("a/b.dcm") in (None, data)
+    assert store.get_cached("a/c.dcm") is None
+    assert store.get_cached("a") is None
+
+
 async def test_an_empty_object_is_an_object(store: ObjectStore) -> None:
     await store.put(KEY, [])
     assert await store.get(KEY) == b""
     assert await everything(store.stream(KEY)) == []
     assert await store.stat(KEY) == ObjectInfo(KEY, 0)
+
+
+@pytest.mark.parametrize("size_bytes", [0, 10, 100_000, 3 << 20])
+async def test_a_digest_is_fed_with_all_that_is_stored(store: ObjectStore, size_bytes: int) -> None:
+    content = os.urandom(size_bytes)
+    parts = [content[: size_bytes // 3], content[size_bytes // 3 :]]
+    digest = hashlib.sha256()
+    await store.put(KEY, parts, digest=digest)
+    assert digest.digest() == hashlib.sha256(content).digest()
 
 
 async def test_a_repeated_put_changes_nothing(store: ObjectStore) -> None:

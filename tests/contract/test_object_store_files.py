@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import mmap
 import os
 import subprocess
 import threading
@@ -107,6 +108,23 @@ async def test_objects_around_the_borders_of_direct_writes_are_whole(
         await store.put(KEY, pieces)
         assert await store.get(KEY) == content
         assert (await store.stat(KEY)).size_bytes == size_bytes
+
+
+@pytest.mark.parametrize(
+    "size_bytes", [65_536, 65_537, 69_632, 131_071, (1 << 20) - 1, 1 << 20, (3 << 20) + 5]
+)
+async def test_what_begins_on_a_page_is_written_whole_and_nothing_behind_it(
+    tmp_path: Path, size_bytes: int
+) -> None:
+    page_aligned = mmap.mmap(-1, 4 << 20)
+    content = os.urandom(size_bytes)
+    page_aligned[:] = b"!" * len(page_aligned)
+    page_aligned[:size_bytes] = content
+    with memoryview(page_aligned) as view, view[:size_bytes] as part:
+        async with FilesystemObjectStore(tmp_path) as store:
+            await store.put(KEY, [part])
+            assert await store.get(KEY) == content
+            assert (await store.stat(KEY)).size_bytes == size_bytes
 
 
 async def test_the_buffers_of_a_cancelled_put_may_be_reused_at_once(tmp_path: Path) -> None:
@@ -244,3 +262,18 @@ def test_the_way_to_a_new_folder_is_synced_once(tmp_path: Path, slow_syncs: Slow
         assert directories.sync(folder) is None
         assert directories.sync(folder) is None
     assert slow_syncs.folders == [tmp_path / "a", tmp_path, folder, folder]
+
+
+async def test_a_file_in_the_page_cache_is_read_without_waiting(tmp_path: Path) -> None:
+    async with FilesystemObjectStore(tmp_path / "objects") as store:
+        await store.put(KEY, [bytes(600_000)])
+        await store.get(KEY)
+        assert store.get_cached(KEY) == bytes(600_000)
+        descriptor = os.open(tmp_path / "objects" / KEY, os.O_RDONLY)
+        try:
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(descriptor)
+        # A file system that lives in memory has it all the same.
+        assert store.get_cached(KEY) in (None, bytes(600_000))
+        assert await store.get(KEY) == bytes(600_000)

@@ -29,6 +29,7 @@ from tests.fixtures.running_lanthorn import (
 
 CT = Path(__file__).parents[1] / "data" / "pydicom" / "CT_small.dcm"
 MR = CT.with_name("MR_small.dcm")
+NOWHERE = {"DicomModalities": {"nowhere": ["NOWHERE", LOOPBACK, 1]}}
 
 
 @pytest.fixture
@@ -44,6 +45,12 @@ def ask(url: str, body: bytes | None = None) -> Any:
 
 def store(running: RunningLanthorn, file: Path) -> str:
     return str(ask(f"{running.http_url}/instances", file.read_bytes())["ID"])
+
+
+def send_nowhere(running: RunningLanthorn, instance: str) -> None:
+    """Make a job, which fails."""
+    with pytest.raises(urllib.error.HTTPError):
+        ask(f"{running.http_url}/modalities/nowhere/store", instance.encode())
 
 
 def lanthorn(*arguments: str, environment: dict[str, str] | None = None) -> tuple[int, str, str]:
@@ -77,14 +84,25 @@ def test_it_serves_http_and_dicom_and_stops_without_a_trace(folder: Path) -> Non
         assert not (running.data_folder / "socket").exists()
 
 
-def test_a_second_start_finds_yesterdays_images(folder: Path) -> None:
-    with lanthorn_up(folder) as running:
+def test_a_second_start_finds_yesterdays_images_and_jobs(folder: Path) -> None:
+    with lanthorn_up(folder, NOWHERE) as running:
         stored = store(running, CT)
+        send_nowhere(running, stored)
+        [job] = ask(f"{running.http_url}/jobs")
     with lanthorn_up(folder) as running:
+        assert ask(f"{running.http_url}/jobs") == [job]
         assert ask(f"{running.http_url}/instances") == [stored]
         url = f"{running.http_url}/instances/{stored}/file"
         with urllib.request.urlopen(url, timeout=30) as answer:
             assert answer.read() == CT.read_bytes()
+
+
+def test_jobs_are_forgotten_at_a_start_where_they_shall_be(folder: Path) -> None:
+    with lanthorn_up(folder, NOWHERE) as running:
+        send_nowhere(running, store(running, CT))
+        assert len(ask(f"{running.http_url}/jobs")) == 1
+    with lanthorn_up(folder, {"SaveJobs": False}) as running:
+        assert ask(f"{running.http_url}/jobs") == []
 
 
 def test_kill_9_of_the_supervisor_leaves_no_process_and_loses_nothing(folder: Path) -> None:

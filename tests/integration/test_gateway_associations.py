@@ -247,7 +247,7 @@ def test_mutated_pdus_leave_the_service_up(running_gateway: RunGateway) -> None:
                     with suppress(OSError):
                         connection.sendall(mutated)
         give_up_at = time.monotonic() + 20
-        while gateway.server.associations:
+        while gateway.connections:
             assert time.monotonic() < give_up_at, "an association hangs"
             time.sleep(0.05)
         assert serves(gateway)
@@ -273,12 +273,12 @@ def test_connections_neither_delay_nor_wait_for_acknowledgements(
 ) -> None:
     with running_gateway() as gateway, gateway.connected() as connection:
         connection.sendall(C_STORE + dataset_pdu(bytes(100), last=False))
-        (association,) = gateway.server._registry.members()
+        (association,) = gateway.server.associations
         give_up_at = time.monotonic() + 10
-        while not association.dimse.busy:
+        while association.bytes_received < len(associate_request() + C_STORE) + 100:
             assert time.monotonic() < give_up_at
             time.sleep(0.01)
-        served = association.dul.socket.socket
+        served = association._session.layer._socket
         for option in (socket.TCP_NODELAY, socket.TCP_QUICKACK):
             assert served.getsockopt(socket.IPPROTO_TCP, option) == 1
 

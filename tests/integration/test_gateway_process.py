@@ -22,9 +22,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom import Dataset
 
 from tests.fixtures.gateway import (
     A_ABORT,
+    IMPLICIT_VR_LITTLE_ENDIAN,
     RELEASE_REQUEST,
     RunningGateway,
     command_pdu,
@@ -35,6 +37,7 @@ from tests.fixtures.gateway import (
     store_command,
 )
 
+STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 MEBIBYTE = 1 << 20
 OBJECT_BYTES = int(os.environ.get("LANTHORN_TEST_LARGE_OBJECT_MIB", "200")) * MEBIBYTE
 SENDERS = 8
@@ -90,7 +93,9 @@ def gateway_processes(tmp_path: Path, nats_url: str) -> RunProcesses:
     """Start gateways: ``with gateway_processes(2) as gateways``."""
 
     @contextlib.contextmanager
-    def run(count: int, *, file_limit_bytes: int = 0, **options: Any) -> Iterator[GatewayProcesses]:
+    def run(
+        count: int, *, file_limit_bytes: int = 0, database_url: str = "", **options: Any
+    ) -> Iterator[GatewayProcesses]:
         configuration = tmp_path / "lanthorn.json"
         configuration.write_text(json.dumps(options))
 
@@ -110,6 +115,7 @@ def gateway_processes(tmp_path: Path, nats_url: str) -> RunProcesses:
                             "LANTHORN_CONFIG": str(configuration),
                             "LANTHORN_DATA_DIR": str(tmp_path),
                             "NATS_URL": nats_url,
+                            "DATABASE_URL": database_url,
                             "LANTHORN_LISTEN": f"127.0.0.1:{port}",
                             "LANTHORN_DICOM_FD": str(listening.fileno()),
                         },
@@ -242,9 +248,9 @@ def test_sigterm_finishes_the_request_in_hand_and_exits_with_success(
         ending = threading.Thread(target=lambda: statuses.extend(gateways.terminate()))
         ending.start()
         assert read_pdu(idle)[0] == A_ABORT
-        busy.sendall(dataset_pdu(dataset[100_000:1_000_000], last=False))
-        busy.sendall(dataset_pdu(dataset[1_000_000:2_000_000], last=False))
-        busy.sendall(dataset_pdu(dataset[2_000_000:]))
+        for pos in range(100_000, len(dataset), 100_000):
+            piece = dataset[pos : pos + 100_000]
+            busy.sendall(dataset_pdu(piece, last=pos + 100_000 >= len(dataset)))
         assert read_status(busy) == 0
         assert read_pdu(busy)[0] == A_ABORT
         ending.join()
@@ -265,10 +271,53 @@ def test_sigterm_in_mid_transfer_ends_within_ten_seconds(gateway_processes: RunP
         assert gateways.stored_files == []
 
 
+def test_without_its_database_the_gateway_stores_and_says_that_it_cannot_search(
+    gateway_processes: RunProcesses,
+) -> None:
+    nobody_there = f"postgresql://lanthorn@127.0.0.1:{free_port()}/lanthorn"
+    options = {"DicomAlwaysAllowFind": True, "Lanthorn": {"IndexBarrierTimeout": 1}}
+    with gateway_processes(1, database_url=nobody_there, **options) as gateways:
+        assert gateways.send(implicit_dataset()) == 0
+        with gateways.associated((STUDY_ROOT_FIND, IMPLICIT_VR_LITTLE_ENDIAN)) as association:
+            identifier = Dataset()
+            identifier.QueryRetrieveLevel = "STUDY"
+            identifier.StudyInstanceUID = ""
+            (answer,) = association.send_c_find(identifier, STUDY_ROOT_FIND)
+            assert answer[0].Status == 0xA700
+        assert gateways.send(implicit_dataset("1.2.3.5"), sop_instance_uid="1.2.3.5") == 0
+        assert len(gateways.stored_files) == 2
+        assert [process.poll() for process in gateways.processes] == [None]
+
+
+def test_wrong_files_of_tls_end_the_start_by_the_name_of_their_option(
+    tmp_path: Path, nats_url: str
+) -> None:
+    configuration = tmp_path / "lanthorn.json"
+    configuration.write_text(
+        json.dumps({"DicomTlsEnabled": True, "DicomTlsCertificate": "gone.pem"})
+    )
+    ended = subprocess.run(
+        [sys.executable, "-m", "lanthorn_dimse_gateway"],
+        env={
+            **os.environ,
+            "LANTHORN_CONFIG": str(configuration),
+            "LANTHORN_DATA_DIR": str(tmp_path),
+            "NATS_URL": nats_url,
+            "LANTHORN__DICOM_PORT": str(free_port()),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 2
+    assert "DicomTlsCertificate = 'gone.pem'" in ended.stderr
+
+
 def test_health_metrics_and_logs_tell_what_happened(
     gateway_processes: RunProcesses, tmp_path: Path
 ) -> None:
-    with gateway_processes(1) as gateways:
+    with gateway_processes(1, Lanthorn={"LogLevel": "debug"}) as gateways:
         assert gateways.send(implicit_dataset()) == 0
         assert gateways.send(implicit_dataset()[:-3]) == 0xC000
         (health,) = gateways.health
@@ -287,4 +336,8 @@ def test_health_metrics_and_logs_tell_what_happened(
     stored = next(event for event in events if event["event"] == "c_store_answered")
     accepted = next(event for event in events if event["event"] == "association_accepted")
     assert stored["association_id"] == accepted["association_id"]
+    ended = next(event for event in events if event["event"] == "association_ended")
+    assert ended["association_id"] == accepted["association_id"]
+    assert (ended["how"], ended["requests"]) == ("released", 1)
+    assert ended["bytes_received"] > len(implicit_dataset())
     assert not any("PID1" in json.dumps(event) for event in events), "no patient in the log"

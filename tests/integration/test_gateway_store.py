@@ -303,7 +303,7 @@ class _FullStore:
     def __getattr__(self, name: str) -> object:
         return getattr(self._real, name)
 
-    async def put(self, key: str, source: object) -> None:
+    async def put(self, key: str, source: object, *, digest: object = None) -> None:
         if isinstance(source, Path):
             source.unlink()
         raise StorageFull("no room")
@@ -382,7 +382,7 @@ def test_a_peer_that_vanishes_in_mid_transfer_leaves_nothing(
             elif how == "reset":
                 linger = struct.pack("ii", 1, 0)
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        wait_until(lambda: gateway.server.associations == 0)
+        wait_until(lambda: gateway.connections == 0)
         assert gateway.spool_files == []
         assert gateway.stored_files == []
 
@@ -394,14 +394,14 @@ def test_a_silent_peer_is_aborted_and_leaves_nothing(running_gateway: RunGateway
             connection.sendall(dataset_pdu(bytes(100_000), last=False))
         wait_until(lambda: len(gateway.spool_files) == 1)
         assert read_pdu(connection)[0] == A_ABORT
-        wait_until(lambda: gateway.server.associations == 0)
+        wait_until(lambda: gateway.connections == 0)
         assert gateway.spool_files == []
 
 
 def test_a_peer_that_stops_within_a_pdu_is_given_up(running_gateway: RunGateway) -> None:
     with running_gateway(DicomScpTimeout=1) as gateway, gateway.connected() as connection:
         connection.sendall(command_pdu(store_command("1.2.3.4"))[:20])
-        wait_until(lambda: gateway.server.associations == 0)
+        wait_until(lambda: gateway.connections == 0)
 
 
 def test_a_connection_without_association_is_given_up(running_gateway: RunGateway) -> None:
@@ -410,7 +410,7 @@ def test_a_connection_without_association_is_given_up(running_gateway: RunGatewa
         gateway.connected(associate=False) as connection,
     ):
         assert connection.recv(100) == b""
-        wait_until(lambda: gateway.server.associations == 0)
+        wait_until(lambda: gateway.connections == 0)
 
 
 def test_private_sop_classes_are_stored_only_on_request(running_gateway: RunGateway) -> None:

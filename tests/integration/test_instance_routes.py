@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
+import zipfile
 from http.client import HTTPConnection
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
+from pydicom.uid import JPEGBaseline8Bit, JPEGLSLossless, RLELossless
 
 from lanthorn_core.dicom.dicomjson import to_dicom_json
 from lanthorn_core.dicom.part10 import read_dataset
@@ -84,15 +87,15 @@ async def test_an_empty_file_name_is_none(rest_api: RestApi) -> None:
     assert "content-disposition" not in answer.headers
 
 
-async def test_a_file_is_not_transcoded_but_may_be_as_wanted_already(rest_api: RestApi) -> None:
+async def test_what_needs_no_transcoding_needs_no_renderer(rest_api: RestApi) -> None:
     path = await stored(rest_api, sample("CT_small.dcm"))
     same = await rest_api.client.get(f"{path}/file?transcode=1.2.840.10008.1.2.1")
     assert same.content == sample("CT_small.dcm")
     assert await rest_api.refusal("GET", f"{path}/file?transcode=1.2.3") == (
         400, 3, "Unknown transfer syntax: 1.2.3",
     )  # fmt: skip
-    status, code, _ = await rest_api.refusal("GET", f"{path}/file?transcode=1.2.840.10008.1.2.4.70")
-    assert (status, code) == (415, 3000)
+    status, code, _ = await rest_api.refusal("GET", f"{path}/file?transcode=1.2.840.10008.1.2")
+    assert (status, code) == (503, 36)
 
 
 async def test_a_file_as_xml_is_refused_and_unknown_forms_get_the_file(rest_api: RestApi) -> None:
@@ -408,6 +411,58 @@ def test_what_cannot_be_shown_can_be_replaced_by_a_picture(
     assert httpx2.get(url, follow_redirects=True).headers["content-type"] == "image/png"
     refused = httpx2.get(f"{url}=false")
     assert refused.status_code == 415
+
+
+def test_a_file_can_be_transcoded(picture_paths: dict[str, str]) -> None:
+    url = f"{picture_paths['CT_small.dcm']}/file"
+    answer = httpx2.get(url, params={"transcode": JPEGLSLossless})
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/dicom")
+    assert answer.headers["content-disposition"].endswith('.dcm"')
+    before, after = dcmread(DATA / "CT_small.dcm"), dcmread(BytesIO(answer.content))
+    assert after.file_meta.TransferSyntaxUID == JPEGLSLossless
+    assert after.SOPInstanceUID == before.SOPInstanceUID
+    assert np.array_equal(after.pixel_array, before.pixel_array)
+    refused = httpx2.get(url, params={"transcode": "1.2.840.10008.1.2.4.70"})
+    assert (refused.status_code, refused.json()["OrthancStatus"]) == (415, 3000)
+    too_wide = httpx2.get(url, params={"transcode": JPEGBaseline8Bit})
+    assert (too_wide.status_code, too_wide.json()["OrthancStatus"]) == (415, 3000)
+
+
+def test_a_lossy_file_is_as_good_as_is_asked(picture_paths: dict[str, str]) -> None:
+    url = f"{picture_paths['SC_rgb.dcm']}/file"
+    sizes = []
+    for quality in ("1", "90", "100"):
+        parameters = {"transcode": JPEGBaseline8Bit, "lossy-quality": quality}
+        answer = httpx2.get(url, params=parameters)
+        assert dcmread(BytesIO(answer.content)).LossyImageCompression == "01"
+        sizes.append(len(answer.content))
+    assert sizes == sorted(set(sizes))
+    wrong = httpx2.get(url, params={"transcode": JPEGBaseline8Bit, "lossy-quality": "x"})
+    assert wrong.status_code == 400
+
+
+def test_an_archive_can_be_transcoded(
+    running_lanthorn: RunningLanthorn, picture_paths: dict[str, str]
+) -> None:
+    for name, expected in (("JPEG2000.dcm", RLELossless), ("test-SR.dcm", RLELossless)):
+        study = httpx2.get(f"{picture_paths[name]}/study").json()["ID"]
+        url = f"{running_lanthorn.http_url}/studies/{study}/archive"
+        answer = httpx2.get(url, params={"transcode": RLELossless})
+        with zipfile.ZipFile(BytesIO(answer.content)) as archive:
+            [entry] = archive.namelist()
+            after = dcmread(BytesIO(archive.read(entry)))
+        assert after.file_meta.TransferSyntaxUID == expected
+
+
+def test_what_cannot_be_transcoded_comes_as_it_is_in_an_archive(
+    running_lanthorn: RunningLanthorn, picture_paths: dict[str, str]
+) -> None:
+    study = httpx2.get(f"{picture_paths['CT_small.dcm']}/study").json()["ID"]
+    url = f"{running_lanthorn.http_url}/studies/{study}/archive"
+    answer = httpx2.get(url, params={"transcode": JPEGBaseline8Bit})
+    with zipfile.ZipFile(BytesIO(answer.content)) as archive:
+        [entry] = archive.namelist()
+        assert archive.read(entry) == sample("CT_small.dcm")
 
 
 def test_frames_are_listed(picture_paths: dict[str, str]) -> None:

@@ -18,6 +18,7 @@ import psutil
 import pydicom
 import pytest
 from PIL import Image
+from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
 from lanthorn_core.adapters.objects_fs import FilesystemObjectStore
 from lanthorn_core.adapters.renderer_http import HttpRenderer
@@ -27,8 +28,9 @@ from lanthorn_core.errors import (
     NotRenderable,
     RendererUnavailable,
     UnknownResource,
+    UnsupportedTransferSyntax,
 )
-from lanthorn_core.ports.renderer import RenderRequest
+from lanthorn_core.ports.renderer import RenderRequest, TranscodeRequest
 from tests.fixtures.dicom_files import ct_file
 
 DATA = Path(__file__).parents[1] / "data" / "pydicom"
@@ -43,6 +45,7 @@ class RunningRenderer:
     url: str
     process: asyncio.subprocess.Process
     client: HttpRenderer
+    objects: FilesystemObjectStore
 
 
 @pytest.fixture
@@ -51,29 +54,29 @@ async def renderer(tmp_path: Path) -> AsyncIterator[RunningRenderer]:
         for name in SAMPLES:
             await objects.put(f"t/{name}", [(DATA / name).read_bytes()])
         await objects.put("t/short.dcm", [ct_file(PixelData=bytes(10))])
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    environment = {
-        "LANTHORN_DATA_DIR": str(tmp_path),
-        "LANTHORN_LISTEN": f"127.0.0.1:{port}",
-        "PATH": os.environ["PATH"],
-    }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "lanthorn_renderer",
-        env=environment,
-        stdout=asyncio.subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    async with HttpRenderer(url) as client:
-        async with asyncio.timeout(START_S):
-            while not await answers(client):  # noqa: ASYNC110 - it sets no event
-                await asyncio.sleep(0.05)
-        yield RunningRenderer(url, process, client)
-    if process.returncode is None:
-        process.kill()
-    await process.wait()
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        environment = {
+            "LANTHORN_DATA_DIR": str(tmp_path),
+            "LANTHORN_LISTEN": f"127.0.0.1:{port}",
+            "PATH": os.environ["PATH"],
+        }
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "lanthorn_renderer",
+            env=environment,
+            stdout=asyncio.subprocess.DEVNULL,
+        )
+        url = f"http://127.0.0.1:{port}"
+        async with HttpRenderer(url) as client:
+            async with asyncio.timeout(START_S):
+                while not await answers(client):  # noqa: ASYNC110 - it sets no event
+                    await asyncio.sleep(0.05)
+            yield RunningRenderer(url, process, client, objects)
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
 
 
 async def answers(client: HttpRenderer) -> bool:
@@ -136,6 +139,46 @@ async def test_failures_keep_their_class_and_their_text(renderer: RunningRendere
             await renderer.client.render(request)
         assert type(caught.value) is error
         assert caught.value.details
+
+
+@pytest.mark.parametrize("target", [ImplicitVRLittleEndian, RLELossless])
+async def test_objects_come_in_other_transfer_syntaxes(
+    renderer: RunningRenderer, target: str
+) -> None:
+    name = "emri_small_jpeg_ls_lossless.dcm"
+    request = TranscodeRequest(object_key=f"t/{name}", transfer_syntax_uid=target)
+    data = b"".join([chunk async for chunk in renderer.client.transcode(request)])
+    after = pydicom.dcmread(BytesIO(data))
+    assert after.file_meta.TransferSyntaxUID == target
+    assert np.array_equal(after.pixel_array, pydicom.dcmread(DATA / name).pixel_array)
+
+
+async def test_large_objects_come_in_pieces(renderer: RunningRenderer) -> None:
+    pixels = np.arange(4 << 20, dtype="<u2")
+    ct = ct_file(rows=2048, columns=2048, PixelData=pixels.tobytes())
+    await renderer.objects.put("t/large.dcm", [ct])
+    request = TranscodeRequest(
+        object_key="t/large.dcm", transfer_syntax_uid=ExplicitVRBigEndian, with_file_meta=False
+    )
+    chunks = [chunk async for chunk in renderer.client.transcode(request)]
+    assert len(chunks) > 4
+    assert b"".join(chunks).endswith(pixels.byteswap().tobytes())
+
+
+TRANSCODING_FAILURES = [
+    ("absent", RLELossless, UnknownResource),
+    ("CT_small", "1.2", UnsupportedTransferSyntax),
+    ("CT_small", "x", InvalidParameter),
+    ("short", RLELossless, DecodeFailed),
+]
+
+
+async def test_failed_transcodings_keep_their_class(renderer: RunningRenderer) -> None:
+    for name, target, error in TRANSCODING_FAILURES:
+        request = TranscodeRequest(object_key=f"t/{name}.dcm", transfer_syntax_uid=target)
+        with pytest.raises(error) as caught:
+            await anext(renderer.client.transcode(request))
+        assert type(caught.value) is error
 
 
 async def test_the_frames_are_counted(renderer: RunningRenderer) -> None:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import pytest
 from pynetdicom.pdu import A_ASSOCIATE_RJ
 
-from lanthorn_dimse_gateway.access import (
+from lanthorn_core.model import RemoteAE
+from lanthorn_core.runtime.settings import Settings
+from lanthorn_dimse import (
     APPLICATION_CONTEXT_NOT_SUPPORTED,
     CALLED_AE_TITLE_NOT_RECOGNIZED,
     CALLING_AE_TITLE_NOT_RECOGNIZED,
     LOCAL_LIMIT_EXCEEDED,
+    AssociateRejection,
+)
+from lanthorn_dimse_gateway.access import (
     AccessPolicy,
     KnownAE,
-    Rejection,
     Requestor,
     Service,
+    known_aes,
 )
 
 NOBODY: frozenset[Service] = frozenset()
@@ -24,7 +29,9 @@ def requestor(calling: str = "CT1", called: str = "LANTHORN", ip: str = "10.0.0.
     return Requestor(calling, called, ip)
 
 
-def admit(policy: AccessPolicy, peer: Requestor, *, associations: int = 0) -> Rejection | None:
+def admit(
+    policy: AccessPolicy, peer: Requestor, *, associations: int = 0
+) -> AssociateRejection | None:
     return policy.admit(peer, associations=associations, limit=10)
 
 
@@ -95,22 +102,22 @@ def test_a_permanent_reason_is_told_before_a_transient_one() -> None:
 
 
 @pytest.mark.parametrize(
-    "rejection",
+    ("rejection", "spelled"),
     [
-        APPLICATION_CONTEXT_NOT_SUPPORTED,
-        CALLED_AE_TITLE_NOT_RECOGNIZED,
-        CALLING_AE_TITLE_NOT_RECOGNIZED,
-        LOCAL_LIMIT_EXCEEDED,
+        (APPLICATION_CONTEXT_NOT_SUPPORTED, "application context name not supported"),
+        (CALLED_AE_TITLE_NOT_RECOGNIZED, "called ae title not recognised"),
+        (CALLING_AE_TITLE_NOT_RECOGNIZED, "calling ae title not recognised"),
+        (LOCAL_LIMIT_EXCEEDED, "local limit exceeded"),
     ],
 )
-def test_rejections_say_what_the_standard_calls_them(rejection: Rejection) -> None:
+def test_rejections_mean_what_the_standard_says(
+    rejection: AssociateRejection, spelled: str
+) -> None:
     pdu = A_ASSOCIATE_RJ()
     pdu.result = rejection.result
     pdu.source = rejection.source
     pdu.reason_diagnostic = rejection.reason
-    spelled = pdu.reason_str.lower().replace(" ", "-").replace("recognised", "recognized")
-    for word in rejection.text.split("-"):
-        assert word in spelled
+    assert pdu.reason_str.lower() == spelled
 
 
 def test_open_services_need_no_entry() -> None:
@@ -140,3 +147,38 @@ def test_the_entries_of_one_ae_title_add_up() -> None:
     )
     assert policy.allows(requestor(), Service.ECHO)
     assert policy.allows(requestor(), Service.STORE)
+
+
+@pytest.mark.parametrize("service", list(Service))
+def test_each_allow_flag_of_a_remote_ae_is_one_permission(service: Service) -> None:
+    flag = {
+        Service.FIND_WORKLIST: "allow_find_worklist",
+        Service.N_ACTION: "allow_n_action",
+        Service.EVENT_REPORT: "allow_event_report",
+    }.get(service, f"allow_{service.value.lower()}")
+    without = RemoteAE(ae_title="CT1", host="10.0.0.5", port=104, **{flag: False})
+    (known,) = known_aes([without])
+    assert known.allowed == frozenset(Service) - {service}
+
+
+@pytest.mark.parametrize(
+    ("option", "service"),
+    [
+        ("DicomAlwaysAllowEcho", Service.ECHO),
+        ("DicomAlwaysAllowStore", Service.STORE),
+        ("DicomAlwaysAllowFind", Service.FIND),
+        ("DicomAlwaysAllowFindWorklist", Service.FIND_WORKLIST),
+        ("DicomAlwaysAllowGet", Service.GET),
+        ("DicomAlwaysAllowMove", Service.MOVE),
+    ],
+)
+def test_what_is_open_to_everybody_is_an_option_each(option: str, service: Service) -> None:
+    for value in (False, True):
+        policy = AccessPolicy.of(Settings.model_validate({option: value}))
+        assert policy.allows(requestor("WHO"), service) is value
+
+
+def test_storage_commitment_is_for_known_aes_only() -> None:
+    policy = AccessPolicy.of(Settings())
+    assert not policy.allows(requestor("WHO"), Service.N_ACTION)
+    assert not policy.allows(requestor("WHO"), Service.EVENT_REPORT)

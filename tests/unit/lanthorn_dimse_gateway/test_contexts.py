@@ -6,17 +6,16 @@ import pydicom.uid
 import pytest
 from pynetdicom.sop_class import _STORAGE_CLASSES
 
+from lanthorn_dimse import AnsweredContext, ContextResult, ProposedContext, Roles
 from lanthorn_dimse_gateway.contexts import (
     GE_PRIVATE_IMPLICIT,
     STORAGE_SOP_CLASSES,
     TRANSFER_SYNTAXES,
     VERIFICATION,
-    AnsweredContext,
     ContextPolicy,
-    ContextResult,
-    ProposedContext,
     select_by_pattern,
 )
+from lanthorn_dimse_gateway.scp.echo import EchoScp
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 MR = "1.2.840.10008.5.1.4.1.1.4"
@@ -130,7 +129,9 @@ def test_contexts_of_one_sop_class_are_answered_one_by_one() -> None:
 
 @pytest.mark.parametrize("transfer_syntax", [IMPLICIT, EXPLICIT, BIG_ENDIAN])
 def test_verification_takes_the_native_transfer_syntaxes(transfer_syntax: str) -> None:
-    narrow = policy(accepted_transfer_syntaxes=(JPEG_BASELINE,))
+    narrow = policy(
+        accepted_transfer_syntaxes=(JPEG_BASELINE,), services=EchoScp().abstract_syntaxes
+    )
     answer = answer_of(narrow, VERIFICATION, JPEG_BASELINE, transfer_syntax)
     assert (answer.result, answer.transfer_syntax) == (ContextResult.ACCEPTANCE, transfer_syntax)
 
@@ -180,3 +181,39 @@ def test_a_dot_in_a_pattern_is_a_dot() -> None:
 def test_the_lists_have_no_doubles() -> None:
     assert len(set(STORAGE_SOP_CLASSES)) == len(STORAGE_SOP_CLASSES)
     assert len(set(TRANSFER_SYNTAXES)) == len(TRANSFER_SYNTAXES)
+
+
+def test_of_other_services_the_transfer_syntax_that_we_prefer_is_taken() -> None:
+    study_root = "1.2.840.10008.5.1.4.1.2.2.1"
+    offering = policy(services={study_root: (EXPLICIT, IMPLICIT)})
+    assert answer_of(offering, study_root, IMPLICIT, EXPLICIT).transfer_syntax == EXPLICIT
+    assert answer_of(offering, study_root, IMPLICIT).transfer_syntax == IMPLICIT
+    refused = answer_of(offering, study_root, JPEG_BASELINE)
+    assert refused.result is ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED
+
+
+AS_RECEIVER = Roles(scu=False, scp=True)
+READ_ONLY = {"rejected_sop_classes": ("*",)}
+
+
+@pytest.mark.parametrize("sop_class_uid", [CT, PRIVATE])
+def test_who_wants_to_receive_gets_contexts_for_what_is_not_taken(sop_class_uid: str) -> None:
+    (answer,) = policy(**READ_ONLY).answer(
+        [ProposedContext(1, sop_class_uid, ("1.2.3.4", GE_PRIVATE_IMPLICIT))],
+        {sop_class_uid: AS_RECEIVER},
+    )
+    assert answer.result is ContextResult.ACCEPTANCE
+    assert answer.transfer_syntax == GE_PRIVATE_IMPLICIT
+
+
+def test_nobody_receives_instances_of_what_is_no_storage_class() -> None:
+    find = "1.2.840.10008.5.1.4.1.2.2.1"
+    (answer,) = policy().answer([ProposedContext(1, find, (IMPLICIT,))], {find: AS_RECEIVER})
+    assert answer.result is ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED
+
+
+def test_roles_are_agreed_on_as_proposed_but_for_what_is_not_taken() -> None:
+    both = Roles(scu=True, scp=True)
+    proposed = {CT: both, MR: AS_RECEIVER}
+    assert policy().agreed_roles(proposed) == proposed
+    assert policy(**READ_ONLY).agreed_roles(proposed) == {CT: AS_RECEIVER, MR: AS_RECEIVER}

@@ -14,8 +14,9 @@ from pydicom.uid import JPEGBaseline8Bit
 
 from lanthorn_core.dicom.encodings import EXPLICIT_LITTLE
 from lanthorn_core.errors import DecodeFailed, InvalidParameter, NotRenderable, UnknownResource
+from lanthorn_renderer.beginning import FIRST_READ_BYTES
 from lanthorn_renderer.elements import MoreNeeded, elements_to_pixel_data
-from lanthorn_renderer.frames import FIRST_READ_BYTES, FrameReader
+from lanthorn_renderer.frames import FrameReader
 from tests.fixtures.dicom_files import as_file, ct_file, make_ct
 from tests.unit.lanthorn_renderer.picturing import DATA, MemoryObjects, sample
 

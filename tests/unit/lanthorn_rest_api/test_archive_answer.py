@@ -15,7 +15,12 @@ from lanthorn_core.adapters.objects_fs import FilesystemObjectStore
 from lanthorn_core.errors import IndexUnavailable, StorageUnavailable
 from lanthorn_core.ports.index import StoredInstance
 from lanthorn_core.usecases.receipts import new_receipt_id, object_key
-from lanthorn_rest_api.rest.archive import WHOLE_FILE_BYTES, ArchiveAnswer, write_archive
+from lanthorn_rest_api.rest.archive import (
+    WHOLE_FILE_BYTES,
+    ArchiveAnswer,
+    ArchiveSources,
+    write_archive,
+)
 from lanthorn_rest_api.streaming import until_disconnect
 
 SCOPE = {"type": "http", "path": "/studies/x/archive"}
@@ -61,7 +66,7 @@ async def written(objects: FilesystemObjectStore, named: list[Any]) -> dict[str,
     async def emit(new: list[bytes]) -> None:
         pieces.extend(new)
 
-    await write_archive(objects, one_by_one(named), emit)
+    await write_archive(ArchiveSources(objects), one_by_one(named), emit)
     with zipfile.ZipFile(BytesIO(b"".join(pieces))) as reading:
         assert reading.testzip() is None
         return {entry.filename: reading.read(entry) for entry in reading.infolist()}
@@ -91,7 +96,7 @@ async def test_an_index_that_fails_midway_breaks_the_archive(
         return
 
     with pytest.raises(IndexUnavailable):
-        await write_archive(objects, failing(), emit)
+        await write_archive(ArchiveSources(objects), failing(), emit)
 
 
 async def test_one_file_is_read_ahead_and_no_more(objects: FilesystemObjectStore) -> None:
@@ -108,7 +113,7 @@ async def test_one_file_is_read_ahead_and_no_more(objects: FilesystemObjectStore
         emitted.append(len(asked))
 
     emitted: list[int] = []
-    await write_archive(objects, watched(), emit)
+    await write_archive(ArchiveSources(objects), watched(), emit)
     # While the n-th file is on its way, one waits, and one more was asked for.
     assert all(ahead <= sent + 3 for sent, ahead in enumerate(emitted))
 
@@ -128,7 +133,7 @@ async def test_the_work_stops_when_the_client_leaves(objects: FilesystemObjectSt
         await has_left.wait()
         return {"type": "http.disconnect"}
 
-    await ArchiveAnswer(objects, one_by_one(named), "x.zip")(SCOPE, receive, send)
+    await ArchiveAnswer(ArchiveSources(objects), one_by_one(named), "x.zip")(SCOPE, receive, send)
     assert sent[0]["status"] == 200
     assert len(sent) < 50
     assert sent[-1]["more_body"]
@@ -143,7 +148,7 @@ async def test_an_archive_has_a_name_and_no_length(objects: FilesystemObjectStor
     async def receive() -> Any:
         await asyncio.Event().wait()
 
-    answer = ArchiveAnswer(objects, one_by_one([]), 'a"\r\nX: y.zip')
+    answer = ArchiveAnswer(ArchiveSources(objects), one_by_one([]), 'a"\r\nX: y.zip')
     await answer(SCOPE, receive, send)
     headers = dict(sent[0]["headers"])
     assert headers[b"content-disposition"] == b'filename="aX: y.zip"'

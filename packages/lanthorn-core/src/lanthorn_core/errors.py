@@ -18,16 +18,22 @@
     ├── UnknownResource
     │   └── InexistentItem
     ├── UnknownRemoteAE
+    ├── RemoteAEFailed                a remote AE refused, failed or was not reached
+    │   ├── NoPresentationContext     it accepts nothing that we can send
+    │   └── InvalidRemoteQuery        it cannot process a query of ours
+    ├── BadSequenceOfCalls            something else must happen first
     ├── DuplicateInstance
     ├── RevisionMismatch
     ├── StorageFull
     ├── NotRenderable
     ├── DecodeFailed
+    ├── JobCanceled
     └── TransientError
         ├── StorageUnavailable
         ├── BusUnavailable
         ├── IndexUnavailable
         ├── RendererUnavailable
+        ├── GatewayUnavailable
         └── DeadlineExceeded
 
 The class *is* the mapping: a face of the system (DIMSE, Orthanc's REST, DICOMweb) reads the
@@ -40,7 +46,8 @@ DICOM PS3.4 Sections B.2.3, C.4.1 to C.4.3; PS3.7 Annex C. Orthanc's codes: its 
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Final
 
 ORTHANC_ERRORS: Final[dict[int, str]] = {
     -1: "Internal error",
@@ -65,11 +72,13 @@ ORTHANC_ERRORS: Final[dict[int, str]] = {
     29: "Bad credentials were provided to an HTTP request",
     34: "Cannot convert to the Accept type requested by an HTTP request",
     36: "The database is currently not available (probably a transient situation)",
+    37: "This job was canceled",
     43: (
         "A bad revision number was provided, which might indicate conflict between multiple writers"
     ),
     45: "Access to a resource is forbidden",
     46: "Duplicate resource",
+    2015: "DicomUserConnection: No acceptable presentation context for modality",
     3000: "Unsupported media type",
 }
 """Orthanc's texts of the error codes that our classes name; scripts match them verbatim."""
@@ -85,6 +94,9 @@ class LanthornError(Exception):
     c_find: ClassVar[int] = 0xC001
     c_move: ClassVar[int] = 0xC001
     retryable: ClassVar[bool] = False
+
+    payload: Mapping[str, Any] | None = None
+    """What programs are told of this one failure (Orthanc's `ErrorPayload`)."""
 
     @property
     def details(self) -> str:
@@ -165,6 +177,7 @@ class InvalidIdentifier(InvalidParameter):
     """A C-FIND, C-MOVE or C-GET identifier breaks the rules of its information model."""
 
     slug = "invalid-identifier"
+    c_find = 0xC000
 
 
 class UnknownResource(LanthornError):
@@ -184,6 +197,45 @@ class UnknownRemoteAE(LanthornError):
     """The move destination, or a modality named by a client, is not configured."""
 
     slug, http_status, orthanc_code, c_move = "unknown-remote-ae", 404, 7, 0xA801
+
+
+class RemoteAEFailed(LanthornError):
+    """A remote AE was not reached, refused, or answered a request of ours with a failure.
+
+    Parameters
+    ----------
+    details : str
+        What happened, in Orthanc's words where it has some.
+    dimse_status : int, optional
+        The failure status that the remote AE answered.
+    """
+
+    slug, http_status, orthanc_code = "remote-ae-failed", 500, 9
+    c_move = 0xA702
+
+    def __init__(self, details: str = "", *, dimse_status: int | None = None) -> None:
+        super().__init__(details)
+        self.dimse_status = dimse_status
+        if dimse_status is not None:
+            self.payload = {"Type": "Dimse", "Content": {"DimseErrorStatus": dimse_status}}
+
+
+class NoPresentationContext(RemoteAEFailed):
+    """A remote AE accepts no presentation context for what it shall be sent (code 2015)."""
+
+    slug, orthanc_code = "no-presentation-context", 2015
+
+
+class InvalidRemoteQuery(RemoteAEFailed):
+    """A remote AE cannot process a query of ours; HTTP 422 because Orthanc answers so."""
+
+    slug, http_status = "invalid-remote-query", 422
+
+
+class BadSequenceOfCalls(LanthornError):
+    """What is asked needs something that has not happened (Orthanc's code 6)."""
+
+    slug, http_status, orthanc_code = "bad-sequence-of-calls", 500, 6
 
 
 class DuplicateInstance(LanthornError):
@@ -215,6 +267,12 @@ class DecodeFailed(LanthornError):
     """The pixels are broken or their codec failed."""
 
     slug, http_status, orthanc_code = "decode-failed", 500, 20
+
+
+class JobCanceled(LanthornError):
+    """A client canceled the job before its end (Orthanc's code 37)."""
+
+    slug, orthanc_code = "job-canceled", 37
 
 
 class TransientError(LanthornError):
@@ -249,7 +307,31 @@ class RendererUnavailable(TransientError):
     slug = "renderer-unavailable"
 
 
+class GatewayUnavailable(TransientError):
+    """No gateway takes commands, or the one that did is gone."""
+
+    slug, orthanc_code = "gateway-unavailable", 9
+
+
 class DeadlineExceeded(TransientError):
     """A dependency answered too late."""
 
     slug, http_status, orthanc_code = "deadline-exceeded", 504, 16
+
+
+def every_error(base: type[LanthornError] = LanthornError) -> Iterator[type[LanthornError]]:
+    """Walk the classes of errors that are loaded, the base first."""
+    yield base
+    for subclass in base.__subclasses__():
+        yield from every_error(subclass)
+
+
+def error_of(
+    slug: str, details: str = "", payload: Mapping[str, Any] | None = None
+) -> LanthornError:
+    """Make again an error that another process told by its slug; unknown ones are internal."""
+    # The base comes first, and counts where a class of one part has its slug.
+    kind = next((kind for kind in every_error() if kind.slug == slug), LanthornError)
+    error = kind(details)
+    error.payload = payload
+    return error

@@ -7,20 +7,30 @@ that it uses.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
 
+from lanthorn_core.commands import Command
 from lanthorn_core.ports.bus import EventConsumer, EventPublisher, IndexSignals, Retries
+from lanthorn_core.ports.commands import CommandHandler, GatewayCommands
+from lanthorn_core.ports.commitment import CommitmentRelay, CommitmentReports
+from lanthorn_core.ports.exports import ExportLog
 from lanthorn_core.ports.index import IndexEditor, IndexReader
 from lanthorn_core.ports.index_writer import IndexWriter
+from lanthorn_core.ports.jobs import JobSignals, JobStore
+from lanthorn_core.ports.move_receipts import MoveReceipts
 from lanthorn_core.ports.object_store import ObjectStore
+from lanthorn_core.ports.remote_aes import RegistrySignals, RemoteAERegistry
+from lanthorn_core.ports.remote_queries import RemoteQueryStore
 from lanthorn_core.ports.renderer import Renderer
 from lanthorn_core.runtime.settings import Settings
+from lanthorn_core.usecases.job_registry import JobRegistry
 from lanthorn_core.usecases.storage_limits import StorageLimits
+from lanthorn_core.usecases.worklists import WorklistRules, Worklists
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -60,13 +70,25 @@ class ServiceBus:
     publisher: EventPublisher
     signals: IndexSignals
     retries: Retries
+    job_signals: JobSignals
+    registry_signals: RegistrySignals
+    commands: GatewayCommands
+    move_receipts: MoveReceipts
+    commitment_relay: CommitmentRelay
+    client: Client
+
+    def serving_commands(
+        self, handlers: Mapping[type[Command], CommandHandler]
+    ) -> AbstractAsyncContextManager[None]:
+        """Serve commands for the length of the block: the gateway's end of `commands`."""
+        from lanthorn_core.adapters.bus_nats.command_server import serve_commands
+
+        return serve_commands(self.client, handlers)
 
 
 @dataclass(frozen=True)
 class IndexerBus(ServiceBus):
     """The stream as the indexer sees it."""
-
-    client: Client
 
     def open_consumer(self) -> AbstractAsyncContextManager[EventConsumer]:
         """Take the stream over; only the holder of the index lock may."""
@@ -78,8 +100,13 @@ class IndexerBus(ServiceBus):
 @asynccontextmanager
 async def open_indexer_bus(settings: Settings) -> AsyncIterator[IndexerBus]:
     """Connect to the stream, made where it is missing, with all that the indexer needs."""
+    from lanthorn_core.adapters.bus_nats.command_client import NatsGatewayCommands
+    from lanthorn_core.adapters.bus_nats.commitment_relay import NatsCommitmentRelay
     from lanthorn_core.adapters.bus_nats.connection import connect, ensure_streams
+    from lanthorn_core.adapters.bus_nats.job_signals import NatsJobSignals
+    from lanthorn_core.adapters.bus_nats.move_receipts import NatsMoveReceipts
     from lanthorn_core.adapters.bus_nats.publisher import NatsPublisher
+    from lanthorn_core.adapters.bus_nats.registry_signals import NatsRegistrySignals
     from lanthorn_core.adapters.bus_nats.retries import NatsRetries
     from lanthorn_core.adapters.bus_nats.signals import NatsIndexSignals
 
@@ -89,6 +116,11 @@ async def open_indexer_bus(settings: Settings) -> AsyncIterator[IndexerBus]:
             publisher=NatsPublisher(client),
             signals=NatsIndexSignals(client),
             retries=NatsRetries(client),
+            job_signals=NatsJobSignals(client),
+            registry_signals=NatsRegistrySignals(client),
+            commands=NatsGatewayCommands(client),
+            move_receipts=NatsMoveReceipts(client),
+            commitment_relay=NatsCommitmentRelay(client),
             client=client,
         )
 
@@ -101,14 +133,19 @@ async def open_bus(settings: Settings) -> AsyncIterator[ServiceBus]:
 
 
 @asynccontextmanager
-async def open_reader(settings: Settings, bus: ServiceBus) -> AsyncIterator[IndexReader]:
-    """Open a pool of reading connections behind the index barrier."""
+async def open_reader(
+    settings: Settings, bus: ServiceBus, *, lazy: bool = False
+) -> AsyncIterator[IndexReader]:
+    """Open a pool of reading connections behind the index barrier.
+
+    A `lazy` one does not ask the database before the first question: it may be down now.
+    """
     from lanthorn_core.adapters.index_postgres.barrier import IndexBarrier
     from lanthorn_core.adapters.index_postgres.pool import open_pool
     from lanthorn_core.adapters.index_postgres.reader import PostgresIndexReader
 
     url = settings.runtime.database_url
-    async with open_pool(url, application="lanthorn-reader", read_only=True) as pool:
+    async with open_pool(url, application="lanthorn-reader", read_only=True, lazy=lazy) as pool:
         barrier = IndexBarrier(
             pool, bus.publisher, bus.signals, settings.lanthorn.index_barrier_timeout
         )
@@ -151,6 +188,128 @@ async def open_editor(settings: Settings) -> AsyncIterator[IndexEditor]:
     url = settings.runtime.database_url
     async with open_pool(url, application="lanthorn-editor", read_only=False, size=2) as pool:
         yield PostgresIndexEditor(pool)
+
+
+@asynccontextmanager
+async def open_remote_aes(settings: Settings, bus: ServiceBus) -> AsyncIterator[RemoteAERegistry]:
+    """Open what knows the remote AEs, and begin to hear of changes."""
+    from lanthorn_core.adapters.index_postgres.pool import open_pool
+    from lanthorn_core.adapters.registry_postgres.remote_aes import PostgresRemoteAERegistry
+
+    configured = {} if settings.dicom_modalities_in_database else settings.dicom_modalities
+    url = settings.runtime.database_url
+    async with open_pool(
+        url, application="lanthorn-remote-aes", read_only=False, size=2, lazy=True
+    ) as pool:
+        registry = PostgresRemoteAERegistry(
+            pool,
+            bus.registry_signals,
+            {name: entry.remote_ae for name, entry in configured.items()},
+            strict=settings.strict_aet_comparison,
+        )
+        await registry.start()
+        yield registry
+
+
+@dataclass(frozen=True)
+class RemoteRecords:
+    """What is kept of the traffic with remote AEs: queries with their answers, and exports."""
+
+    queries: RemoteQueryStore
+    exports: ExportLog
+
+
+@asynccontextmanager
+async def open_remote_records(settings: Settings) -> AsyncIterator[RemoteRecords]:
+    """Open a small pool for queries of remote AEs and exports to them."""
+    from lanthorn_core.adapters.index_postgres.pool import open_pool
+    from lanthorn_core.adapters.registry_postgres.exports import PostgresExportLog
+    from lanthorn_core.adapters.registry_postgres.remote_queries import PostgresRemoteQueryStore
+
+    url = settings.runtime.database_url
+    async with open_pool(
+        url, application="lanthorn-records", read_only=False, size=2, lazy=True
+    ) as pool:
+        yield RemoteRecords(
+            queries=PostgresRemoteQueryStore(pool, size=settings.query_retrieve_size),
+            exports=PostgresExportLog(pool),
+        )
+
+
+@dataclass(frozen=True)
+class JobsEngine:
+    """The jobs of the system: the registry for those who make them, the rest for workers."""
+
+    store: JobStore
+    signals: JobSignals
+    registry: JobRegistry
+
+
+@asynccontextmanager
+async def open_jobs(settings: Settings, bus: ServiceBus) -> AsyncIterator[JobsEngine]:
+    """Open a small pool for jobs, and begin to hear of those that end."""
+    from lanthorn_core.adapters.index_postgres.pool import open_pool
+    from lanthorn_core.adapters.jobs_postgres.store import PostgresJobStore
+
+    url = settings.runtime.database_url
+    async with open_pool(
+        url, application="lanthorn-jobs", read_only=False, size=3, lazy=True, stateless=True
+    ) as pool:
+        store = PostgresJobStore(pool, history_size=settings.jobs_history_size)
+        registry = JobRegistry(store, bus.job_signals)
+        await registry.listen()
+        yield JobsEngine(store, bus.job_signals, registry)
+
+
+async def forget_jobs(database_url: str) -> None:
+    """Delete all jobs: what `SaveJobs` false means when the whole system starts."""
+    from lanthorn_core.adapters.jobs_postgres.store import forget_jobs as forget
+
+    await forget(database_url)
+
+
+@asynccontextmanager
+async def open_worklists(settings: Settings, *, lazy: bool = False) -> AsyncIterator[Worklists]:
+    """Open the worklist items: a folder where one is configured, else the database.
+
+    A `lazy` database is not asked before the first question.
+    """
+    section = settings.worklists
+    rules = WorklistRules(
+        default_encoding=settings.default_encoding,
+        case_sensitive_pn=settings.case_sensitive_pn,
+        filter_issuer_aet=section.filter_issuer_aet,
+    )
+    if section.directory:
+        from lanthorn_core.adapters.worklist_files import WorklistFolder
+
+        folder = settings.runtime.data_folder / section.directory
+        async with WorklistFolder(folder) as files:
+            yield Worklists(files, rules)
+        return
+    from lanthorn_core.adapters.index_postgres.pool import open_pool
+    from lanthorn_core.adapters.worklists_postgres.worklists import PostgresWorklists
+
+    url = settings.runtime.database_url
+    async with open_pool(
+        url, application="lanthorn-worklists", read_only=False, size=2, lazy=lazy
+    ) as pool:
+        yield Worklists(PostgresWorklists(pool), rules)
+
+
+@asynccontextmanager
+async def open_commitment_reports(
+    settings: Settings, *, lazy: bool = False
+) -> AsyncIterator[CommitmentReports]:
+    """Open the storage commitment reports; a `lazy` one does not ask the database at once."""
+    from lanthorn_core.adapters.commitment_postgres.reports import PostgresCommitmentReports
+    from lanthorn_core.adapters.index_postgres.pool import open_pool
+
+    url, size = settings.runtime.database_url, settings.storage_commitment_reports_size
+    async with open_pool(
+        url, application="lanthorn-commitment", read_only=False, size=2, lazy=lazy
+    ) as pool:
+        yield PostgresCommitmentReports(pool, size)
 
 
 @asynccontextmanager

@@ -44,6 +44,23 @@ async def migrate_database(database_url: str, console: Console) -> None:
         raise EmbeddedError(f"the database cannot be migrated: {exc}") from exc
 
 
+async def forget_jobs_of_last_time(database_url: str) -> None:
+    """Delete all jobs, as `SaveJobs` false wants it.
+
+    Raises
+    ------
+    EmbeddedError
+        The database refuses.
+    """
+    from lanthorn_core.errors import LanthornError  # noqa: PLC0415
+    from lanthorn_core.wiring import forget_jobs  # noqa: PLC0415
+
+    try:
+        await forget_jobs(database_url)
+    except (LanthornError, OSError) as exc:
+        raise EmbeddedError(f"the jobs cannot be forgotten: {exc}") from exc
+
+
 def migrate_command(folder: DataFolder, environment: Mapping[str, str], console: Console) -> None:
     """Migrate the database that the environment names, or else the data folder's.
 

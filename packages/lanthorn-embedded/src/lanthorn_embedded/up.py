@@ -15,7 +15,7 @@ from lanthorn_embedded.datafolder import DataFolder, SystemState
 from lanthorn_embedded.engines.running import Engines
 from lanthorn_embedded.environment import read_settings, service_environment
 from lanthorn_embedded.loglines import LogRecord, Severity, now
-from lanthorn_embedded.maintenance import migrate_database
+from lanthorn_embedded.maintenance import forget_jobs_of_last_time, migrate_database
 from lanthorn_embedded.services import Faces, service_specs
 from lanthorn_embedded.session import run_supervised
 from lanthorn_embedded.sockets import open_listener, require_free
@@ -153,6 +153,8 @@ class _System:
         await supervisor.start(self._engines.specs())
         environment = {**self._environment, **self._engines.urls()}
         await migrate_database(environment["DATABASE_URL"], self._console)
+        if not self._settings.save_jobs:
+            await forget_jobs_of_last_time(environment["DATABASE_URL"])
         specs, environment = service_specs(
             environment,
             Faces(

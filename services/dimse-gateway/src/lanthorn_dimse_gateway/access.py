@@ -8,12 +8,22 @@ DICOM PS3.8 Section 9.3.4 and Table 9-21 (A-ASSOCIATE-RJ); PS3.7 Annex C.
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
-APPLICATION_CONTEXT_NAME: Final = "1.2.840.10008.3.1.1.1"
-"""The DICOM Application Context Name (PS3.7 Section A.2.1), the only one there is."""
+from lanthorn_core.model import RemoteAE
+from lanthorn_core.runtime.settings import Settings
+from lanthorn_dimse import (
+    APPLICATION_CONTEXT_NAME,
+    APPLICATION_CONTEXT_NOT_SUPPORTED,
+    CALLED_AE_TITLE_NOT_RECOGNIZED,
+    CALLING_AE_TITLE_NOT_RECOGNIZED,
+    LOCAL_LIMIT_EXCEEDED,
+    AssociateRejection,
+    Association,
+)
 
 
 class Service(Enum):
@@ -25,6 +35,8 @@ class Service(Enum):
     FIND_WORKLIST = "FindWorklist"
     GET = "Get"
     MOVE = "Move"
+    N_ACTION = "NAction"
+    EVENT_REPORT = "EventReport"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,29 +49,52 @@ class Requestor:
     application_context_name: str = APPLICATION_CONTEXT_NAME
 
 
+def requestor_of(assoc: Association) -> Requestor:
+    """Tell who asks on an association: mostly who opened it, else the one that we called."""
+    if assoc.is_acceptor:
+        return Requestor(assoc.calling_ae_title, assoc.called_ae_title, assoc.remote_ip)
+    return Requestor(assoc.called_ae_title, assoc.calling_ae_title, assoc.remote_ip)
+
+
 @dataclass(frozen=True, slots=True)
 class KnownAE:
-    """A remote AE of `DicomModalities` with what it is allowed."""
+    """A remote AE with what it is allowed."""
 
     ae_title: str
     host: str
     allowed: frozenset[Service] = frozenset(Service)
 
 
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """Result, source and reason of an A-ASSOCIATE-RJ (PS3.8 Table 9-21)."""
+_PERMISSIONS: Final = {
+    Service.ECHO: "allow_echo",
+    Service.STORE: "allow_store",
+    Service.FIND: "allow_find",
+    Service.FIND_WORKLIST: "allow_find_worklist",
+    Service.GET: "allow_get",
+    Service.MOVE: "allow_move",
+    Service.N_ACTION: "allow_n_action",
+    Service.EVENT_REPORT: "allow_event_report",
+}
+_OPEN_TO_EVERYBODY: Final = {
+    Service.ECHO: "dicom_always_allow_echo",
+    Service.STORE: "dicom_always_allow_store",
+    Service.FIND: "dicom_always_allow_find",
+    Service.FIND_WORKLIST: "dicom_always_allow_find_worklist",
+    Service.GET: "dicom_always_allow_get",
+    Service.MOVE: "dicom_always_allow_move",
+}
 
-    result: int
-    source: int
-    reason: int
-    text: str
 
-
-APPLICATION_CONTEXT_NOT_SUPPORTED: Final = Rejection(1, 1, 2, "application-context-not-supported")
-CALLING_AE_TITLE_NOT_RECOGNIZED: Final = Rejection(1, 1, 3, "calling-ae-title-not-recognized")
-CALLED_AE_TITLE_NOT_RECOGNIZED: Final = Rejection(1, 1, 7, "called-ae-title-not-recognized")
-LOCAL_LIMIT_EXCEEDED: Final = Rejection(2, 3, 2, "local-limit-exceeded")
+def known_aes(remote_aes: Iterable[RemoteAE]) -> tuple[KnownAE, ...]:
+    """Tell what remote AEs are allowed."""
+    return tuple(
+        KnownAE(
+            remote.ae_title,
+            remote.host,
+            frozenset(service for service, name in _PERMISSIONS.items() if getattr(remote, name)),
+        )
+        for remote in remote_aes
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +114,7 @@ class AccessPolicy:
     open_to_everybody : frozenset of Service
         The `DicomAlwaysAllow…` options that are on.
     known : tuple of KnownAE
-        `DicomModalities`.
+        `DicomModalities`, and those that were put in at run time.
     """
 
     ae_title: str
@@ -89,7 +124,24 @@ class AccessPolicy:
     open_to_everybody: frozenset[Service] = frozenset({Service.ECHO, Service.STORE})
     known: tuple[KnownAE, ...] = field(default=())
 
-    def admit(self, requestor: Requestor, *, associations: int, limit: int) -> Rejection | None:
+    @classmethod
+    def of(cls, settings: Settings) -> AccessPolicy:
+        """Make the rules from Orthanc's options, without any known remote AE."""
+        return cls(
+            ae_title=settings.dicom_aet,
+            check_called_ae_title=settings.dicom_check_called_aet,
+            strict_comparison=settings.strict_aet_comparison,
+            check_host=settings.dicom_check_modality_host,
+            open_to_everybody=frozenset(
+                service
+                for service, option in _OPEN_TO_EVERYBODY.items()
+                if getattr(settings, option)
+            ),
+        )
+
+    def admit(
+        self, requestor: Requestor, *, associations: int, limit: int
+    ) -> AssociateRejection | None:
         """Decide on an A-ASSOCIATE-RQ.
 
         Parameters
@@ -103,7 +155,7 @@ class AccessPolicy:
 
         Returns
         -------
-        Rejection or None
+        AssociateRejection or None
             None admits the peer. The permanent reasons come first: a peer that we shall never
             accept must not be told to try again.
         """

@@ -8,13 +8,15 @@ DICOM PS3.8 Sections 7.1.1.13, 7.1.1.14 and Table 9-18; PS3.4 Annexes A and B; P
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from enum import IntEnum
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from pydicom._uid_dict import UID_dictionary
 from pynetdicom.sop_class import _STORAGE_CLASSES
+
+from lanthorn_core.runtime.settings import Settings
+from lanthorn_dimse import AnsweredContext, ContextResult, ProposedContext, Roles
 
 VERIFICATION: Final = "1.2.840.10008.1.1"
 _IMPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2"
@@ -29,14 +31,6 @@ _NOT_A_BINARY_DATA_SET: Final = frozenset(
     }
 )
 """Retired transfer syntaxes of documents on media: what they encode is no data set."""
-
-_VERIFICATION_TRANSFER_SYNTAXES: Final = frozenset(
-    {
-        _IMPLICIT_VR_LITTLE_ENDIAN,
-        "1.2.840.10008.1.2.1",  # Explicit VR Little Endian
-        "1.2.840.10008.1.2.2",  # Explicit VR Big Endian
-    }
-)
 
 _NOT_PATIENT_STORAGE: Final = frozenset(
     {
@@ -83,33 +77,7 @@ STORAGE_SOP_CLASSES: Final[tuple[str, ...]] = tuple(
 """Every SOP class of the Storage Service Class, retired ones and DICOS and DICONDE included."""
 
 
-class ContextResult(IntEnum):
-    """Result/Reason of a presentation context (PS3.8 Table 9-18)."""
-
-    ACCEPTANCE = 0
-    USER_REJECTION = 1
-    NO_REASON = 2
-    ABSTRACT_SYNTAX_NOT_SUPPORTED = 3
-    TRANSFER_SYNTAXES_NOT_SUPPORTED = 4
-
-
-@dataclass(frozen=True, slots=True)
-class ProposedContext:
-    """One presentation context of an A-ASSOCIATE-RQ; syntaxes in the requestor's order."""
-
-    context_id: int
-    abstract_syntax: str
-    transfer_syntaxes: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class AnsweredContext:
-    """The answer to one proposed context; `transfer_syntax` has no meaning in a refusal."""
-
-    context_id: int
-    abstract_syntax: str
-    result: ContextResult
-    transfer_syntax: str
+_NO_ROLES: Final[Mapping[str, Roles]] = MappingProxyType({})
 
 
 def select_by_pattern(patterns: Iterable[str], known: Iterable[str]) -> frozenset[str]:
@@ -129,6 +97,10 @@ def _compile(pattern: str) -> re.Pattern[str]:
     return re.compile(re.escape(pattern).replace(r"\*", ".*").replace(r"\?", "."))
 
 
+_KNOWN_STORAGE: Final = frozenset(STORAGE_SOP_CLASSES)
+_ALL_TRANSFER_SYNTAXES: Final = frozenset(TRANSFER_SYNTAXES)
+
+
 class ContextPolicy:
     """Answers proposed presentation contexts by Orthanc's options.
 
@@ -144,6 +116,8 @@ class ContextPolicy:
     unknown_sop_class_accepted : bool
         `UnknownSopClassAccepted`: take any abstract syntax that the Standard does not define for
         a storage SOP class.
+    services : mapping of str to sequence of str
+        SOP classes of the other services with their transfer syntaxes, the preferred first.
     """
 
     def __init__(
@@ -153,7 +127,9 @@ class ContextPolicy:
         accepted_sop_classes: Sequence[str] = (),
         rejected_sop_classes: Sequence[str] = (),
         unknown_sop_class_accepted: bool = False,
+        services: Mapping[str, Sequence[str]] = MappingProxyType({}),
     ) -> None:
+        self._services = services
         self._rejected = tuple(_compile(pattern) for pattern in rejected_sop_classes)
         self._unknown_sop_class_accepted = unknown_sop_class_accepted
         self.transfer_syntaxes: Final = select_by_pattern(
@@ -163,6 +139,17 @@ class ContextPolicy:
             uid
             for uid in select_by_pattern(accepted_sop_classes or ("*",), STORAGE_SOP_CLASSES)
             if not self._is_rejected(uid)
+        )
+
+    @classmethod
+    def of(cls, settings: Settings, services: Mapping[str, Sequence[str]]) -> ContextPolicy:
+        """Make the policy from Orthanc's options; `ReadOnly` takes nothing by C-STORE."""
+        return cls(
+            accepted_transfer_syntaxes=settings.accepted_transfer_syntaxes,
+            accepted_sop_classes=settings.accepted_sop_classes,
+            rejected_sop_classes=("*",) if settings.read_only else settings.rejected_sop_classes,
+            unknown_sop_class_accepted=settings.unknown_sop_class_accepted,
+            services=services,
         )
 
     def accepts_storage_of(self, sop_class_uid: str) -> bool:
@@ -175,32 +162,52 @@ class ContextPolicy:
             and not self._is_rejected(sop_class_uid)
         )
 
-    def answer(self, proposed: Iterable[ProposedContext]) -> tuple[AnsweredContext, ...]:
+    def answer(
+        self, proposed: Iterable[ProposedContext], roles: Mapping[str, Roles] = _NO_ROLES
+    ) -> tuple[AnsweredContext, ...]:
         """Answer every proposed context, in the order in which they were proposed.
 
-        The first acceptable transfer syntax in the requestor's order is taken.
+        Of storage, the first acceptable transfer syntax in the requestor's order is taken; of the
+        other services, the first in ours. A requestor that proposes to be SCP of a storage class
+        wants it by C-GET: what we may send is acceptable then, whatever we take ourselves.
         """
-        return tuple(self._answer_one(context) for context in proposed)
+        return tuple(
+            self._answer_one(context, roles.get(context.abstract_syntax)) for context in proposed
+        )
 
-    def _answer_one(self, context: ProposedContext) -> AnsweredContext:
-        if context.abstract_syntax == VERIFICATION:
-            acceptable = _VERIFICATION_TRANSFER_SYNTAXES
-        elif self.accepts_storage_of(context.abstract_syntax):
-            acceptable = self.transfer_syntaxes
+    def agreed_roles(self, proposed: Mapping[str, Roles]) -> dict[str, Roles]:
+        """Answer proposed roles: as proposed, but nobody is SCU of what is not taken here."""
+        return {
+            uid: Roles(
+                scu=role.scu and (uid in self._services or self.accepts_storage_of(uid)),
+                scp=role.scp,
+            )
+            for uid, role in proposed.items()
+        }
+
+    def _answer_one(self, context: ProposedContext, roles: Roles | None) -> AnsweredContext:
+        uid = context.abstract_syntax
+        offered = self._services.get(uid)
+        if offered is not None:
+            chosen = next((one for one in offered if one in context.transfer_syntaxes), None)
         else:
-            return _refuse(context, ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED)
-        for transfer_syntax in context.transfer_syntaxes:
-            if transfer_syntax in acceptable:
-                return AnsweredContext(
-                    context.context_id,
-                    context.abstract_syntax,
-                    ContextResult.ACCEPTANCE,
-                    transfer_syntax,
-                )
-        return _refuse(context, ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED)
+            taken = self.accepts_storage_of(uid) and (roles is None or roles.scu)
+            sent = roles is not None and roles.scp and _is_storage(uid)
+            if not taken and not sent:
+                return _refuse(context, ContextResult.ABSTRACT_SYNTAX_NOT_SUPPORTED)
+            acceptable = self.transfer_syntaxes if taken else _ALL_TRANSFER_SYNTAXES
+            chosen = next((one for one in context.transfer_syntaxes if one in acceptable), None)
+        if chosen is None:
+            return _refuse(context, ContextResult.TRANSFER_SYNTAXES_NOT_SUPPORTED)
+        return AnsweredContext(context.context_id, uid, ContextResult.ACCEPTANCE, chosen)
 
     def _is_rejected(self, sop_class_uid: str) -> bool:
         return any(pattern.fullmatch(sop_class_uid) for pattern in self._rejected)
+
+
+def _is_storage(sop_class_uid: str) -> bool:
+    """Whether instances of it may be here: of the Standard's storage classes, or a private one."""
+    return sop_class_uid in _KNOWN_STORAGE or sop_class_uid not in UID_dictionary
 
 
 def _refuse(context: ProposedContext, result: ContextResult) -> AnsweredContext:

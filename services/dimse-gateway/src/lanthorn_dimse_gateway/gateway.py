@@ -1,99 +1,138 @@
-"""What the gateway does on an association, told without any upper layer.
-
-A carrier (today pynetdicom's threads) brings A-ASSOCIATE-RQs and DIMSE requests here and sends what
-comes back.
-"""
+"""What the gateway decides on associations: who may have one, with which contexts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Protocol
 
-from lanthorn_dimse_gateway.access import AccessPolicy, Rejection, Requestor
-from lanthorn_dimse_gateway.contexts import (
-    AnsweredContext,
-    ContextPolicy,
+import structlog
+
+from lanthorn_core.dicom.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from lanthorn_core.model import RemoteAE
+from lanthorn_core.runtime.settings import Settings
+from lanthorn_dimse import (
+    AssociateAcceptance,
+    AssociateRejection,
+    AssociateRequest,
+    Association,
     ContextResult,
-    ProposedContext,
+    Decision,
+    PeerAddress,
 )
-from lanthorn_dimse_gateway.scp.answer import Answer
-from lanthorn_dimse_gateway.scp.echo import answer_echo
-from lanthorn_dimse_gateway.scp.store import IncomingStore, StoreCommand, StoreScp
+from lanthorn_dimse_gateway.access import AccessPolicy, Requestor, known_aes
+from lanthorn_dimse_gateway.contexts import ContextPolicy
+from lanthorn_dimse_gateway.dispatcher import AssociationHandler
+from lanthorn_dimse_gateway.metrics import ASSOCIATIONS, OPEN_ASSOCIATIONS
+from lanthorn_dimse_gateway.scp.provider import ServiceDirectory
+
+log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Roles:
-    """SCP/SCU role selection of one SOP class (PS3.7 Section D.3.3.4)."""
+class KnownRemoteAEs(Protocol):
+    """What admission needs of `RemoteAERegistry`."""
 
-    scu: bool
-    scp: bool
+    async def all(self) -> Mapping[str, RemoteAE]:
+        """All remote AEs by symbolic name; without a round trip while nothing changed."""
+        ...
 
 
-@dataclass(frozen=True, slots=True)
-class AssociationLimits:
-    """What one process lets its peers have.
+class Gateway:
+    """The policies and services that all associations of this process share.
 
-    Attributes
+    Parameters
     ----------
-    maximum_pdu_length : int
-        Offered to the peer, in bytes of P-DATA-TF content (PS3.8 Annex D.1).
-    timeout_s : float or None
-        Silence after which a peer is given up (`DicomScpTimeout`), None for never.
-    associations : int
-        Established at the same time.
+    settings : Settings
+        Orthanc's options.
+    services : ServiceDirectory
+        What is provided.
+    remote_aes : KnownRemoteAEs
+        Asked at each A-ASSOCIATE-RQ, so that a change counts from the next association on.
     """
 
-    maximum_pdu_length: int = 128 * 1024
-    timeout_s: float | None = 30.0
-    associations: int = 100
+    def __init__(
+        self, settings: Settings, services: ServiceDirectory, remote_aes: KnownRemoteAEs
+    ) -> None:
+        self._services = services
+        self._remote_aes = remote_aes
+        self._access = AccessPolicy.of(settings)
+        self._known_from: Mapping[str, RemoteAE] = {}
+        self._contexts = ContextPolicy.of(settings, services.abstract_syntaxes)
+        self._maximum_pdu_length = settings.maximum_pdu_length
+        self._associations = settings.dicom_threads_count
 
-
-@dataclass(frozen=True, slots=True)
-class Negotiated:
-    """The acceptance of an association."""
-
-    contexts: tuple[AnsweredContext, ...]
-    roles: Mapping[str, Roles]
-
-
-@dataclass(frozen=True, slots=True)
-class Gateway:
-    """The services and policies that all associations of this process share."""
-
-    access: AccessPolicy
-    contexts: ContextPolicy
-    limits: AssociationLimits
-    store: StoreScp
-
-    def negotiate(
-        self,
-        requestor: Requestor,
-        proposed: Iterable[ProposedContext],
-        roles: Mapping[str, Roles],
-        *,
-        associations: int,
-    ) -> Negotiated | Rejection:
-        """Answer an A-ASSOCIATE-RQ; `associations` counts those established already.
-
-        Role selection is accepted as proposed, as Orthanc does: C-GET needs it.
-        """
-        rejection = self.access.admit(
-            requestor, associations=associations, limit=self.limits.associations
+    async def negotiate(
+        self, request: AssociateRequest, peer: PeerAddress, established: int
+    ) -> Decision:
+        """Answer an A-ASSOCIATE-RQ; `established` counts the associations that are there."""
+        access = await self._current_access()
+        requestor = Requestor(
+            request.calling_ae_title,
+            request.called_ae_title,
+            peer.ip,
+            request.application_context_name,
         )
+        described = {
+            "calling_ae_title": requestor.calling_ae_title,
+            "called_ae_title": requestor.called_ae_title,
+            "remote_ip": requestor.remote_ip,
+        }
+        rejection = access.admit(requestor, associations=established, limit=self._associations)
         if rejection is not None:
-            return rejection
-        answered = self.contexts.answer(proposed)
+            return self._reject(rejection, described)
+        return self._accept(request)
+
+    def serve(self, assoc: Association) -> AssociationHandler:
+        """Make the handler of an association that was accepted just now."""
+        accepted = sum(
+            context.result is ContextResult.ACCEPTANCE for context in assoc.acceptance.contexts
+        )
+        ASSOCIATIONS.labels("accepted").inc()
+        OPEN_ASSOCIATIONS.inc()
+        log.info(
+            "association_accepted",
+            association_id=assoc.id,
+            contexts=len(assoc.acceptance.contexts),
+            accepted_contexts=accepted,
+            calling_ae_title=assoc.calling_ae_title,
+            called_ae_title=assoc.called_ae_title,
+            remote_ip=assoc.remote_ip,
+            tls=assoc.tls is not None,
+        )
+        return AssociationHandler(self._services, self._access)
+
+    async def _current_access(self) -> AccessPolicy:
+        remote_aes = await self._remote_aes.all()
+        if remote_aes is not self._known_from:
+            self._access = replace(self._access, known=known_aes(remote_aes.values()))
+            self._known_from = remote_aes
+        return self._access
+
+    def _reject(
+        self, rejection: AssociateRejection, described: Mapping[str, str]
+    ) -> AssociateRejection:
+        ASSOCIATIONS.labels("rejected").inc()
+        log.warning("association_rejected", reason=rejection.text, **described)
+        return rejection
+
+    def _accept(self, request: AssociateRequest) -> AssociateAcceptance:
+        contexts = self._contexts.answer(request.contexts, request.roles)
         accepted = {
             context.abstract_syntax
-            for context in answered
+            for context in contexts
             if context.result is ContextResult.ACCEPTANCE
         }
-        return Negotiated(answered, {uid: role for uid, role in roles.items() if uid in accepted})
-
-    def answer_echo(self, requestor: Requestor) -> Answer:
-        """Answer a C-ECHO request."""
-        return answer_echo(self.access, requestor)
-
-    def begin_store(self, command: StoreCommand, requestor: Requestor) -> IncomingStore:
-        """Begin to receive the data set of a C-STORE request."""
-        return self.store.begin(command, requestor)
+        roles = self._contexts.agreed_roles(request.roles)
+        extended = {
+            uid: self._services.answer_extended(uid, proposed)
+            for uid, proposed in request.extended.items()
+            if uid in accepted
+        }
+        return AssociateAcceptance(
+            contexts,
+            roles={uid: role for uid, role in roles.items() if uid in accepted},
+            extended={uid: answer for uid, answer in extended.items() if answer is not None},
+            maximum_length=self._maximum_pdu_length,
+            implementation_class_uid=IMPLEMENTATION_CLASS_UID,
+            implementation_version_name=IMPLEMENTATION_VERSION_NAME,
+        )

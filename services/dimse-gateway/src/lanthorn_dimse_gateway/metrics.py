@@ -33,3 +33,14 @@ STORE_SECONDS: Final = Histogram(
     "From the last fragment of a data set to its C-STORE response.",
     buckets=LATENCY_BUCKETS_S,
 )
+REFUSED: Final = Counter(
+    "lanthorn_dimse_refused_requests",
+    "Requests that failed before their service answered, by operation and status in hexadecimal.",
+    ["operation", "status"],
+)
+FOUND: Final = Counter("lanthorn_dimse_find_answers", "Answers to C-FIND requests.")
+FIND_SECONDS: Final = Histogram(
+    "lanthorn_dimse_find_seconds",
+    "From a C-FIND request to its final response.",
+    buckets=LATENCY_BUCKETS_S,
+)

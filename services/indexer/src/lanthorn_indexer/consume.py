@@ -21,7 +21,7 @@ from lanthorn_indexer.extract import ExtractionRules, extract
 log = structlog.get_logger(__name__)
 
 BATCH_EVENTS: Final = 500
-BATCH_S: Final = 0.02
+BATCH_S: Final = 0.1
 """How long a batch may gather after the one before, unless a reader waits."""
 
 INDEXED: Final = Counter("lanthorn_indexer_events_total", "Events applied to the index")

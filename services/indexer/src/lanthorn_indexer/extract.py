@@ -48,11 +48,12 @@ async def extract(
     else:
         event, header = await _read_object(event, objects)
     summary = summarize(header, rules.extra_main_tags, rules.default_encoding)
+    levels = summary.levels
     ids = public_ids(summary.identity)
     return InstanceEntry(
         event=event,
         public_ids=ids,
-        main_tags={level: summary.levels[level] for level in LEVELS},
+        main_tags={level: levels[level] for level in LEVELS},
         metadata=_metadata(event, summary, rules),
         sop_class_uid=summary.sop_class_uid,
         index_in_series=summary.index_in_series,

@@ -16,7 +16,8 @@ from lanthorn_core.wiring import open_object_store
 from lanthorn_renderer.frames import FrameReader
 from lanthorn_renderer.pool import DecoderPool
 from lanthorn_renderer.problems import answer_with_problems
-from lanthorn_renderer.routes import frame_routes
+from lanthorn_renderer.routes import frame_routes, transcode_routes
+from lanthorn_renderer.transcode import Transcoder
 
 KEEP_ALIVE_S: Final = 60
 """Longer than the client keeps its idle connections, so that it never meets a closed one."""
@@ -25,7 +26,9 @@ KEEP_ALIVE_S: Final = 60
 def create_app(objects: ObjectStore, pool: DecoderPool) -> FastAPI:
     """Build the application over an object store and a pool of decoders that are open."""
     app = FastAPI(title="Lanthorn renderer", docs_url=None, redoc_url=None)
-    app.include_router(frame_routes(FrameReader(objects), pool))
+    frames = FrameReader(objects)
+    app.include_router(frame_routes(frames, pool))
+    app.include_router(transcode_routes(Transcoder(objects, frames, pool)))
     health = HealthApp({"objects": objects.check})
     app.router.routes.extend(Route(path, health) for path in ("/livez", "/readyz", "/metrics"))
     answer_with_problems(app)

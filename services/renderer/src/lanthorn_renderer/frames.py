@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import zlib
 from dataclasses import dataclass, replace
 from typing import Final
 
-from lanthorn_core.dicom.elements import (
-    PIXEL_DATA,
-    UNDEFINED,
-    ElementHeader,
-)
-from lanthorn_core.dicom.encodings import Encoding, encoding_of, is_deflated
-from lanthorn_core.dicom.part10 import read_file_meta
+from lanthorn_core.dicom.elements import PIXEL_DATA, UNDEFINED
 from lanthorn_core.errors import (
     DecodeFailed,
     InvalidDataset,
@@ -21,6 +13,7 @@ from lanthorn_core.errors import (
     NotRenderable,
 )
 from lanthorn_core.ports.object_store import ObjectStore
+from lanthorn_renderer.beginning import Beginning, read_beginning
 from lanthorn_renderer.cache import ByteBoundedCache
 from lanthorn_renderer.describe import (
     PER_FRAME_FUNCTIONAL_GROUPS,
@@ -30,31 +23,15 @@ from lanthorn_renderer.describe import (
     describe_image,
     number_of_frames,
 )
-from lanthorn_renderer.elements import (
-    PIXEL_TAGS,
-    MoreNeeded,
-    elements_to_pixel_data,
-    item_values,
-)
+from lanthorn_renderer.elements import item_values
 from lanthorn_renderer.places import (
     EncapsulatedFrames,
     NativeFrames,
     locate_encapsulated,
     locate_native,
 )
-from lanthorn_renderer.sources import (
-    MAX_FRAME_BYTES,
-    ByteSource,
-    HeldBytes,
-    StoredBytes,
-    read_all,
-)
+from lanthorn_renderer.sources import MAX_FRAME_BYTES, ByteSource, read_all
 
-FIRST_READ_BYTES: Final = 1 << 20
-"""One read gets the whole of most single-frame objects."""
-MAX_HEADER_BYTES: Final = 256 << 20
-MAX_DEFLATED_BYTES: Final = 256 << 20
-"""A deflated object is held whole, before and after."""
 _FRAGMENT_SIZE_BYTES: Final = 200
 """What a fragment's place costs in memory, about."""
 
@@ -113,7 +90,9 @@ class FrameReader:
         """
         opened = self._opened.get(object_key)
         if opened is None:
-            opened = await _open(self._objects, object_key)
+            beginning = await read_beginning(self._objects, object_key)
+            opened = await describe_object(beginning)
+            opened = replace(opened, size_bytes=opened.size_bytes + beginning.held_bytes)
             self._opened.put(opened, opened.size_bytes, object_key)
         return opened
 
@@ -146,83 +125,39 @@ class FrameReader:
         return b"".join([await read_all(opened.source, *fragment) for fragment in fragments])
 
 
-async def _open(objects: ObjectStore, object_key: str) -> OpenedObject:
-    beginning = await objects.get(object_key, length=FIRST_READ_BYTES)
-    complete = len(beginning) < FIRST_READ_BYTES
-    try:
-        meta = read_file_meta(beginning)
-    except InvalidDataset as exc:
-        raise DecodeFailed(exc.details) from exc
-    encoding = encoding_of(meta.transfer_syntax_uid)
-    if encoding is None:
-        raise NotRenderable(f"unknown transfer syntax {meta.transfer_syntax_uid}")
-    pos = meta.dataset_offset
-    if is_deflated(meta.transfer_syntax_uid):
-        deflated = await objects.get(object_key, start=pos, length=MAX_DEFLATED_BYTES)
-        # Up to a quarter of a gigabyte: too long for the loop, and zlib lets go of the GIL.
-        beginning = await asyncio.to_thread(_inflate, deflated)
-        pos, complete = 0, True
-    while True:
-        try:
-            elements = list(elements_to_pixel_data(beginning, pos, encoding, complete=complete))
-            break
-        except MoreNeeded as more:
-            if more.size_bytes > MAX_HEADER_BYTES:
-                raise DecodeFailed(f"the header is longer than {MAX_HEADER_BYTES} bytes") from None
-            wanted = max(more.size_bytes, 2 * len(beginning))
-            beginning = await objects.get(object_key, length=wanted)
-            complete = len(beginning) < wanted
-    source: ByteSource = HeldBytes(beginning) if complete else StoredBytes(objects, object_key)
-    held = len(beginning) if complete else 0
-    opened = await _describe(beginning, elements, encoding, meta.transfer_syntax_uid, source)
-    return replace(opened, size_bytes=opened.size_bytes + held)
+async def describe_object(beginning: Beginning) -> OpenedObject:
+    """Find out all about an object but its pixels.
 
-
-def _inflate(deflated: bytes) -> bytes:
-    """Inflate a data set, no further than may be held (PS3.5 Section A.5)."""
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        inflated = inflater.decompress(deflated, MAX_DEFLATED_BYTES)
-    except zlib.error as exc:
-        raise DecodeFailed(f"the deflated data set is broken: {exc}") from exc
-    if not inflater.eof:
-        raise DecodeFailed(
-            f"the deflated data set is truncated, or larger than {MAX_DEFLATED_BYTES} bytes"
-        )
-    return inflated
-
-
-async def _describe(
-    beginning: bytes,
-    elements: list[ElementHeader],
-    encoding: Encoding,
-    transfer_syntax_uid: str,
-    source: ByteSource,
-) -> OpenedObject:
+    Raises
+    ------
+    DecodeFailed
+        The object is broken.
+    """
+    encoding, source = beginning.encoding, beginning.source
     values = {}
     groups = None
     held = 0
-    for element in elements:
+    for element in beginning.elements:
         if element.tag == PER_FRAME_FUNCTIONAL_GROUPS:
             try:
-                items = item_values(beginning, element.start, element.length, encoding)
+                items = item_values(beginning.data, element.start, element.length, encoding)
             except InvalidDataset as exc:
                 raise DecodeFailed(exc.details) from exc
-            groups = PerFrameGroups(tuple(items), transfer_syntax_uid)
+            groups = PerFrameGroups(tuple(items), beginning.meta.transfer_syntax_uid)
             held += groups.size_bytes
         elif element.tag in WANTED:
-            values[element.tag] = beginning[element.start : element.start + element.length]
+            values[element.tag] = beginning.value(element)
             held += element.length
     count = number_of_frames(values)
-    pixels = elements[-1] if elements else None
+    pixels = beginning.pixels
     if pixels is None or pixels.tag != PIXEL_DATA:
-        is_float = pixels is not None and pixels.tag in PIXEL_TAGS
+        is_float = pixels is not None
         why_not = "floating point pixels are not rendered" if is_float else "there is no pixel data"
         return OpenedObject(count, None, None, None, source, held, why_not)
     try:
         image = describe_image(
             values,
-            transfer_syntax_uid=transfer_syntax_uid,
+            transfer_syntax_uid=beginning.meta.transfer_syntax_uid,
             pixel_data_vr=pixels.vr,
             encoding=encoding,
         )

@@ -36,7 +36,11 @@ DECODERS_DIED: Final = Counter(
     "lanthorn_renderer_decoders_died", "Decoder processes that an image crashed or made too slow"
 )
 
-_PRELOADED: Final = ("lanthorn_renderer.job",)
+_PRELOADED: Final = (
+    "lanthorn_renderer.job",
+    "lanthorn_renderer.recode",
+    "lanthorn_core.dicom.reencode",
+)
 _PAGE_BYTES: Final = resource.getpagesize()
 
 

@@ -1,21 +1,30 @@
-"""The renderer's HTTP: one frame as a picture, and how many frames there are."""
+"""The renderer's HTTP: frames as pictures, how many there are, objects transcoded."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from time import perf_counter
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Response
+from fastapi.responses import StreamingResponse
 from prometheus_client import Histogram
 from pydantic import BaseModel, ConfigDict, Field
 
 from lanthorn_core.errors import NotRenderable
-from lanthorn_core.ports.renderer import ImageFormat, RenderedImage, RenderMode, RenderRequest
+from lanthorn_core.ports.renderer import (
+    ImageFormat,
+    RenderedImage,
+    RenderMode,
+    RenderRequest,
+    TranscodeRequest,
+)
 from lanthorn_core.runtime.metrics import LATENCY_BUCKETS_S
 from lanthorn_renderer.frames import FrameReader, OpenedObject
 from lanthorn_renderer.job import RenderJob, render
 from lanthorn_renderer.pool import DecoderPool
+from lanthorn_renderer.transcode import Transcoder
 
 FRAME_SECONDS: Final = Histogram(
     "lanthorn_renderer_frame_seconds",
@@ -58,6 +67,42 @@ class FrameCount(BaseModel):
     """The answer of ``/v1/frames``."""
 
     number_of_frames: int
+
+
+class TranscodeQuery(BaseModel):
+    """The query of ``/v1/transcoded``: the fields of `TranscodeRequest`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    object_key: Annotated[str, Field(min_length=1)]
+    transfer_syntax_uid: Annotated[str, Field(pattern=r"^[0-9.]{1,64}$")]
+    quality: Annotated[int, Field(ge=1, le=100)] = 90
+    with_file_meta: bool = True
+
+    def to_request(self) -> TranscodeRequest:
+        """Make the port's request of it."""
+        return TranscodeRequest(**self.model_dump())
+
+
+def transcode_routes(transcode: Transcoder) -> APIRouter:
+    """Make the route that writes whole objects in other transfer syntaxes."""
+    router = APIRouter(prefix="/v1")
+
+    @router.get("/transcoded", response_class=Response)
+    async def transcoded(query: Annotated[TranscodeQuery, Query()]) -> Response:
+        """Answer an object in another transfer syntax."""
+        chunks = transcode(query.to_request())
+        # Until the first bytes are there, what goes wrong can still be told.
+        first = await anext(chunks, b"")
+
+        async def all_chunks() -> AsyncIterator[bytes]:
+            yield first
+            async for chunk in chunks:
+                yield chunk
+
+        return StreamingResponse(all_chunks(), media_type="application/dicom")
+
+    return router
 
 
 def frame_routes(frames: FrameReader, pool: DecoderPool) -> APIRouter:

@@ -21,19 +21,28 @@ from lanthorn_rest_api.rest import (
     changes,
     children,
     configuration,
+    exports,
     find,
     frames,
     instance_content,
     instance_files,
     instance_tags,
+    jobs,
     labels,
     metadata,
+    modalities,
+    modality_find,
+    modality_retrieve,
+    modality_store,
     parked_events,
+    queries,
     resources,
     shared_tags,
+    storage_commitment,
     system,
     tools,
     upload,
+    worklists,
 )
 from lanthorn_rest_api.services import OpenServices, Services, open_services
 
@@ -54,14 +63,31 @@ ROUTES = (
     *changes.router.routes,
     *tools.router.routes,
     *system.router.routes,
+    *modalities.router.routes,
+    *modality_find.router.routes,
+    *modality_retrieve.router.routes,
+    *modality_store.router.routes,
+    *queries.router.routes,
+    *exports.router.routes,
     *configuration.router.routes,
+    *jobs.router.routes,
+    *worklists.router.routes,
+    *storage_commitment.router.routes,
     *parked_events.router.routes,
     *metrics_orthanc.router.routes,
 )
 """In the order in which they are tried: what is asked most often comes first."""
 
 
-_CHANGING_POSTS = frozenset({"/instances", "/tools/bulk-delete", parked_events.RETRY_PATH})
+_CHANGING_POSTS = frozenset(
+    {
+        "/instances",
+        "/tools/bulk-delete",
+        parked_events.RETRY_PATH,
+        storage_commitment.REMOVE_PATH,
+        worklists.CREATE_PATH,
+    }
+)
 """Routes whose POST changes what is stored; that of others only asks."""
 
 

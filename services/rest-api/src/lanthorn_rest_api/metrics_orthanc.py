@@ -12,6 +12,7 @@ from typing import Final
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
+from lanthorn_core.ports.jobs import JobState
 from lanthorn_rest_api.barrier import current_index
 from lanthorn_rest_api.services import ServicesDep
 
@@ -27,6 +28,7 @@ async def metrics(services: ServicesDep) -> Response:
     if not services.settings.metrics_enabled:
         return _answer("")
     counts = await services.reader.statistics()
+    jobs = await services.jobs.counts()
     last_change = (await services.reader.last_change()).last
     # Objects are stored as they came: what they take is what they are.
     size_mb = f"{counts.size_bytes / _BYTES_PER_MB:.9g}"
@@ -36,6 +38,8 @@ async def metrics(services: ServicesDep) -> Response:
         "orthanc_count_series": counts.series,
         "orthanc_count_studies": counts.studies,
         "orthanc_disk_size_mb": size_mb,
+        "orthanc_jobs_pending": jobs.get(JobState.PENDING, 0),
+        "orthanc_jobs_running": jobs.get(JobState.RUNNING, 0),
         "orthanc_last_change": last_change,
         "orthanc_uncompressed_size_mb": size_mb,
         "orthanc_up_time_s": int(time.monotonic() - _STARTED_AT),

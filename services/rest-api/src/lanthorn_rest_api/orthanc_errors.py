@@ -59,6 +59,8 @@ def error_answer(error: Exception, scope: Scope, *, describe: bool) -> Response:
     details = error.details if isinstance(error, LanthornError) else ""
     if details:
         body["Details"] = details
+    if isinstance(error, LanthornError) and error.payload is not None:
+        body["ErrorPayload"] = error.payload
     return Response(encode_json(body), status_code=status, headers=headers)
 
 

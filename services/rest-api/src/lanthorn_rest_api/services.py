@@ -11,21 +11,32 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from lanthorn_core.ports.bus import EventPublisher, Retries
+from lanthorn_core.ports.commands import GatewayCommands
+from lanthorn_core.ports.commitment import CommitmentReports
 from lanthorn_core.ports.index import IndexEditor, IndexReader
 from lanthorn_core.ports.object_store import ObjectStore
+from lanthorn_core.ports.remote_aes import RemoteAERegistry
 from lanthorn_core.ports.renderer import Renderer
 from lanthorn_core.runtime.settings import Settings
 from lanthorn_core.usecases.byte_budget import ByteBudget
 from lanthorn_core.usecases.delete_resources import DeleteResources
 from lanthorn_core.usecases.find import FindResources
+from lanthorn_core.usecases.job_registry import JobRegistry
 from lanthorn_core.usecases.store_instance import StoreInstance
+from lanthorn_core.usecases.worklists import Worklists
 from lanthorn_core.wiring import (
+    RemoteRecords,
     open_bus,
+    open_commitment_reports,
     open_editor,
+    open_jobs,
     open_object_store,
     open_reader,
+    open_remote_aes,
+    open_remote_records,
     open_renderer,
     open_storage_limits,
+    open_worklists,
 )
 
 
@@ -43,6 +54,12 @@ class Services:
     store: StoreInstance
     delete: DeleteResources
     find: FindResources
+    jobs: JobRegistry
+    remote_aes: RemoteAERegistry
+    records: RemoteRecords
+    commands: GatewayCommands
+    worklists: Worklists | None
+    commitment_reports: CommitmentReports
     budget: ByteBudget
 
 
@@ -59,6 +76,13 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         editor = await stack.enter_async_context(open_editor(settings))
         limits = await stack.enter_async_context(open_storage_limits(settings, bus, reader))
         renderer = await stack.enter_async_context(open_renderer(settings))
+        jobs = await stack.enter_async_context(open_jobs(settings, bus))
+        remote_aes = await stack.enter_async_context(open_remote_aes(settings, bus))
+        records = await stack.enter_async_context(open_remote_records(settings))
+        worklists = None
+        if settings.worklists.enable:
+            worklists = await stack.enter_async_context(open_worklists(settings))
+        reports = await stack.enter_async_context(open_commitment_reports(settings))
         budget = ByteBudget(settings.lanthorn.maximum_in_flight_bytes)
         yield Services(
             settings=settings,
@@ -76,6 +100,12 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 settings.default_encoding,
                 reads_files=settings.storage_access_on_find != "Never",
             ),
+            jobs=jobs.registry,
+            remote_aes=remote_aes,
+            records=records,
+            commands=bus.commands,
+            worklists=worklists,
+            commitment_reports=reports,
             budget=budget,
         )
 

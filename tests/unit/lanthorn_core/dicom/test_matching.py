@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import fnmatch
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lanthorn_core.dicom.matching import (
     is_indexed,
+    is_text_indexed,
     matches,
     parse_constraint,
+    widen_times,
+    wildcard_to_regex,
+    without_zeros,
 )
 from lanthorn_core.errors import InvalidIdentifier
 
@@ -81,3 +87,89 @@ def test_a_value_matches_itself_and_every_pattern_made_of_it(value: str, mask: s
     fits = len(value) >= pattern.count("?") if "*" in pattern else len(value) == len(pattern)
     if set(pattern) != {"*"} and pattern:
         assert matches(parse_constraint(PATIENT_ID, pattern), value) is fits
+
+
+STUDY_TIME = 0x0008_0030
+
+
+@pytest.mark.parametrize(
+    ("time", "expected"),
+    [
+        ("120000", "12"),
+        ("120000.000", "12"),
+        ("120030", "120030"),
+        ("000000", "00"),
+        ("101500", "1015"),
+        ("101500.250000", "101500.25"),
+        ("", ""),
+    ],
+)
+def test_components_of_a_time_that_are_zero_can_be_left_out(time: str, expected: str) -> None:
+    assert without_zeros(time) == expected
+
+
+@pytest.mark.parametrize(
+    ("span", "time", "expected"),
+    [
+        ("1000-1100", "110059.9", True),
+        ("1000-1100", "110100", False),
+        ("120000-", "12", True),
+        ("120001-", "12", False),
+        ("-2359", "235959.999999", True),
+        ("000000-000000", "00", True),
+    ],
+)
+def test_a_range_of_times_takes_in_what_is_written_more_or_less_precisely(
+    span: str, time: str, expected: bool
+) -> None:
+    assert matches(widen_times(parse_constraint(STUDY_TIME, span)), time) is expected
+
+
+@pytest.mark.parametrize("text", ["20240101-20240131", "20240101"])
+def test_only_ranges_of_times_are_widened(text: str) -> None:
+    key = parse_constraint(STUDY_DATE, text)
+    assert widen_times(key) is key
+
+
+def test_two_quotation_marks_are_a_value_unless_they_may_ask_for_none() -> None:
+    assert parse_constraint(PATIENT_ID, '""').kind == "single"
+    key = parse_constraint(PATIENT_ID, '""', empty_values=True)
+    assert matches(key, "")
+    assert matches(key, None)
+    assert not matches(key, "P1")
+
+
+@pytest.mark.parametrize(
+    ("keyword", "level", "expected"),
+    [
+        ("PatientName", "Instance", True),
+        ("SOPClassUID", "Instance", True),
+        ("SOPClassUID", "Series", False),
+        ("InstanceAvailability", "Study", False),
+        ("NumberOfStudyRelatedSeries", "Patient", False),
+        ("NumberOfStudyRelatedSeries", "Series", True),
+        ("RequestAttributesSequence", "Series", False),
+        ("Rows", "Instance", False),
+        ("", "Instance", False),
+    ],
+)
+def test_texts_of_the_index_are_those_of_the_level_and_above(
+    keyword: str, level: str, expected: bool
+) -> None:
+    assert is_text_indexed(keyword, level) is expected
+
+
+@given(st.text("ab*?", max_size=8), st.text("ab", max_size=8))
+def test_wildcards_match_as_the_shell_has_them(pattern: str, value: str) -> None:
+    expected = fnmatch.fnmatchcase(value, pattern)
+    assert bool(wildcard_to_regex(pattern).fullmatch(value)) is expected
+
+
+def test_a_hostile_pattern_is_done_with_at_once() -> None:
+    key = parse_constraint(PATIENT_ID, "*a" * 100 + "*b")
+    assert not matches(key, "a" * 10_000)
+
+
+def test_thousands_of_patterns_are_refused() -> None:
+    with pytest.raises(InvalidIdentifier, match="more than"):
+        parse_constraint(PATIENT_ID, "\\".join(["a*"] * 1001))

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from lanthorn_core.runtime.remote import Peer, RemoteAE
+from lanthorn_core.runtime.remote import Peer, RemoteAEEntry, remote_ae_json
 
 
 def test_a_remote_ae_of_three_values_is_what_orthanc_1_13_shows() -> None:
-    assert RemoteAE.model_validate(["A", "h", "104"]).model_dump(by_alias=True) == {
+    assert remote_ae_json(RemoteAEEntry.model_validate(["A", "h", "104"]).remote_ae) == {
         "AET": "A",
         "AllowEcho": True,
         "AllowEventReport": True,
@@ -32,12 +32,13 @@ def test_a_remote_ae_of_three_values_is_what_orthanc_1_13_shows() -> None:
     }
 
 
-def test_storage_commitment_is_two_permissions_at_once_which_may_still_differ() -> None:
+@pytest.mark.parametrize("more", [{}, {"AllowEventReport": True}])
+def test_storage_commitment_is_two_permissions_and_counts_more_than_each(
+    more: dict[str, bool],
+) -> None:
     entry = {"AET": "A", "Host": "h", "Port": 1, "AllowStorageCommitment": False}
-    refused = RemoteAE.model_validate(entry)
+    refused = RemoteAEEntry.model_validate({**entry, **more}).remote_ae
     assert (refused.allow_n_action, refused.allow_event_report) == (False, False)
-    mixed = RemoteAE.model_validate({**entry, "AllowEventReport": True})
-    assert (mixed.allow_n_action, mixed.allow_event_report) == (False, True)
 
 
 @pytest.mark.parametrize(
@@ -50,11 +51,11 @@ def test_storage_commitment_is_two_permissions_at_once_which_may_still_differ() 
     ],
 )
 def test_obsolete_manufacturers_have_a_successor(written: str, read: str) -> None:
-    assert RemoteAE.model_validate(["A", "h", 1, written]).manufacturer == read
+    assert RemoteAEEntry.model_validate(["A", "h", 1, written]).manufacturer == read
 
 
 def test_outer_spaces_of_an_ae_title_are_not_significant() -> None:
-    assert RemoteAE.model_validate([" A B ", "h", 1]).ae_title == "A B"
+    assert RemoteAEEntry.model_validate([" A B ", "h", 1]).ae_title == "A B"
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def test_outer_spaces_of_an_ae_title_are_not_significant() -> None:
 )
 def test_what_is_no_remote_ae_is_refused(entry: Any) -> None:
     with pytest.raises(ValidationError):
-        RemoteAE.model_validate(entry)
+        RemoteAEEntry.model_validate(entry)
 
 
 @pytest.mark.parametrize(

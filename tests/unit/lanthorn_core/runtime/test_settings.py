@@ -175,7 +175,7 @@ def test_an_option_without_effect_gets_a_warning_unless_it_has_its_default() -> 
     ("environ", "named"),
     [
         ({"LANTHORN__SSL_ENABLED": "true"}, "SslEnabled = True: expected False, because"),
-        ({"LANTHORN__DICOM_TLS_ENABLED": "true"}, "DicomTlsEnabled = True"),
+        ({"LANTHORN__SSL_VERIFY_PEERS": "true"}, "SslVerifyPeers = True"),
         ({"LANTHORN__AUTHORIZATION__WEB_SERVICE": "secret"}, "Authorization = {…}"),
     ],
 )

@@ -18,7 +18,11 @@ async def in_thread(executor: Executor, work: Callable[..., T], *arguments: obje
 
 async def uninterrupted(executor: Executor, work: Callable[..., T], *arguments: object) -> T:
     """Run in a thread; a cancellation takes effect when the thread is done, not before."""
-    future = asyncio.get_running_loop().run_in_executor(executor, work, *arguments)
+    return await completed(asyncio.get_running_loop().run_in_executor(executor, work, *arguments))
+
+
+async def completed(future: asyncio.Future[T]) -> T:
+    """Wait for a thread; a cancellation takes effect when the thread is done, not before."""
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:

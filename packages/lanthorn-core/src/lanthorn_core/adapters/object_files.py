@@ -16,6 +16,8 @@ from lanthorn_core.ports.object_store import Buffer
 
 _BUFFERS_AT_ONCE: Final = 1024  # IOV_MAX of Linux
 _PRIVATE: Final = 0o600
+_NOT_WAITING: Final[int | None] = getattr(os, "RWF_NOWAIT", None)
+"""Linux only; file systems that know no such thing refuse it."""
 
 
 class FileReader:
@@ -103,6 +105,19 @@ def read_range(path: Path, start: int, length: int | None) -> bytes:
         return _read_fully(descriptor, start, end - start)
     finally:
         os.close(descriptor)
+
+
+def read_cached(path: Path) -> bytearray | None:
+    """Read a whole file without waiting for the disk; None where some of it is not in memory."""
+    if _NOT_WAITING is None:
+        return None
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        content = bytearray(os.fstat(descriptor).st_size)
+        done = os.preadv(descriptor, [content], 0, _NOT_WAITING)
+    finally:
+        os.close(descriptor)
+    return content if done == len(content) else None
 
 
 def _end_of_range(descriptor: int, start: int, length: int | None) -> int:

@@ -13,12 +13,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from lanthorn_core.adapters.blocking_calls import in_thread, read_ahead, uninterrupted
+from lanthorn_core.adapters.blocking_calls import (
+    completed,
+    in_thread,
+    read_ahead,
+    uninterrupted,
+)
 from lanthorn_core.adapters.directory_sync import DirectorySync, sync_directory
 from lanthorn_core.adapters.object_files import (
     FileReader,
     FileWriter,
     objects_below,
+    read_cached,
     read_range,
     remove,
     remove_leftovers,
@@ -26,9 +32,10 @@ from lanthorn_core.adapters.object_files import (
     sync_file,
 )
 from lanthorn_core.adapters.object_keys import check_key, check_prefix, check_range
+from lanthorn_core.adapters.worker_threads import WorkerThreads
 from lanthorn_core.errors import StorageFull, StorageUnavailable, UnknownResource
 from lanthorn_core.model import ObjectInfo
-from lanthorn_core.ports.object_store import Buffer
+from lanthorn_core.ports.object_store import Buffer, Digest
 
 SPOOL: Final = ".spool"
 LEFTOVER_AGE_S: Final = 3600.0
@@ -37,6 +44,8 @@ LEFTOVER_AGE_S: Final = 3600.0
 _NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _NOT_THERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR})
 _LISTED_AT_ONCE: Final = 512
+_DIGESTED_MEANWHILE_BYTES: Final = 1 << 20
+"""What the event loop may digest while a thread waits for the disk; more holds it up too long."""
 
 
 class FilesystemObjectStore:
@@ -54,16 +63,19 @@ class FilesystemObjectStore:
         self._root = root.absolute()
         self._spool = self._root / SPOOL
         # Reads have threads of their own: those of the writers mostly wait for the disk.
-        self._writers = ThreadPoolExecutor(threads, thread_name_prefix="objects-write")
+        self._threads = threads
+        self._writers: WorkerThreads
         self._readers = ThreadPoolExecutor(threads, thread_name_prefix="objects-read")
-        self._directories = DirectorySync(self._root, self._writers)
+        self._rounds = ThreadPoolExecutor(2, thread_name_prefix="objects-sync")
+        self._directories = DirectorySync(self._root, self._rounds)
         self._files = FileWriter()
         self._numbers = itertools.count()
         self._unique = f"{os.getpid()}-{os.urandom(6).hex()}"
 
     async def __aenter__(self) -> Self:
         """Make the folders and remove what crashes left in the spool folder."""
-        await uninterrupted(self._writers, self._open)
+        self._writers = WorkerThreads(self._threads, "objects-write")
+        await uninterrupted(self._readers, self._open)
         return self
 
     async def __aexit__(
@@ -80,14 +92,24 @@ class FilesystemObjectStore:
         """Folder on the same file system, so that `put` of a file in it is a rename."""
         return self._spool
 
-    async def put(self, key: str, source: Sequence[Buffer] | Path) -> None:
+    async def put(
+        self, key: str, source: Sequence[Buffer] | Path, *, digest: Digest | None = None
+    ) -> None:
         """Write, `fdatasync`, rename, and sync the directory.
 
         The caller may reuse its buffers as soon as this returns or raises, also when it was
         cancelled. A cancelled `put` may leave the whole object, as a crash after it would.
         """
         try:
-            pending = await uninterrupted(self._writers, self._put, key, source)
+            if digest is None or isinstance(source, Path):
+                pending = await completed(self._writers.run(self._put, key, source))
+            elif sum(map(len, source)) > _DIGESTED_MEANWHILE_BYTES:
+                pending = await completed(self._writers.run(self._put, key, source, digest))
+            else:
+                writing = self._writers.run(self._put, key, source)
+                for part in source:
+                    digest.update(part)
+                pending = await completed(writing)
             if pending is not None:
                 await self._shared_sync(pending, self._root / key)
         except OSError as error:
@@ -99,6 +121,14 @@ class FilesystemObjectStore:
         check_range(start, length)
         with _reading(key):
             return await in_thread(self._readers, read_range, self._root / key, start, length)
+
+    def get_cached(self, key: str) -> Buffer | None:
+        """Read an object whose pages are all in the page cache."""
+        check_key(key)
+        try:
+            return read_cached(self._root / key)
+        except OSError:
+            return None
 
     async def stream(
         self, key: str, *, start: int = 0, length: int | None = None, chunk_bytes: int = 1 << 18
@@ -122,7 +152,7 @@ class FilesystemObjectStore:
         """Remove an object durably: one that came back after a power loss would be swept in."""
         check_key(key)
         try:
-            pending = await uninterrupted(self._writers, self._delete, self._root / key)
+            pending = await completed(self._writers.run(self._delete, self._root / key))
             if pending is not None:
                 await asyncio.wrap_future(pending)
         except OSError as error:
@@ -163,9 +193,12 @@ class FilesystemObjectStore:
 
     def _shut_down(self) -> None:
         self._readers.shutdown()
-        self._writers.shutdown()
+        self._writers.shut_down()
+        self._rounds.shutdown()
 
-    def _put(self, key: str, source: Sequence[Buffer] | Path) -> Future[None] | None:
+    def _put(
+        self, key: str, source: Sequence[Buffer] | Path, digest: Digest | None = None
+    ) -> Future[None] | None:
         written = source if isinstance(source, Path) else self._spool / self._spool_name()
         if written.parent != self._spool:
             raise ValueError("a file to be put must lie in the spool folder")
@@ -176,6 +209,9 @@ class FilesystemObjectStore:
                 sync_file(source)
             else:
                 self._files.write(written, source)
+                if digest is not None:
+                    for part in source:
+                        digest.update(part)
             try:
                 written.rename(target)
             except FileNotFoundError:
@@ -194,7 +230,7 @@ class FilesystemObjectStore:
         try:
             await asyncio.wrap_future(pending)
         except OSError:
-            await uninterrupted(self._writers, remove, target)
+            await completed(self._writers.run(remove, target))
             raise
 
     def _spool_name(self) -> str:

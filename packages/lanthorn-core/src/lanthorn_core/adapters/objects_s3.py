@@ -24,7 +24,7 @@ from lanthorn_core.adapters.object_keys import check_key, check_prefix, check_ra
 from lanthorn_core.adapters.private_spool import PrivateSpool
 from lanthorn_core.errors import LanthornError, StorageFull, StorageUnavailable, UnknownResource
 from lanthorn_core.model import ObjectInfo
-from lanthorn_core.ports.object_store import Buffer
+from lanthorn_core.ports.object_store import Buffer, Digest
 
 CONNECT_TIMEOUT_S: Final = 3.0
 READ_TIMEOUT_S: Final = 20.0
@@ -127,7 +127,9 @@ class S3ObjectStore:
         """Private folder of this process; its files are uploaded."""
         return self._spool.folder
 
-    async def put(self, key: str, source: Sequence[Buffer] | Path) -> None:
+    async def put(
+        self, key: str, source: Sequence[Buffer] | Path, *, digest: Digest | None = None
+    ) -> None:
         """Upload an object; a spool file goes in parts and appears as a whole.
 
         The caller may reuse its buffers as soon as this returns or raises. A cancelled `put` goes
@@ -148,13 +150,17 @@ class S3ObjectStore:
             data = await uninterrupted(self._threads, _joined, source)
         else:
             data = _joined(source)
-        await in_thread(self._threads, self._put_bytes, key, data)
+        await in_thread(self._threads, self._put_bytes, key, data, digest)
 
     async def get(self, key: str, *, start: int = 0, length: int | None = None) -> bytes:
         """Read an object, or `length` bytes of it from `start` (fewer where it ends)."""
         check_key(key)
         check_range(start, length)
         return await in_thread(self._threads, self._get, key, start, length)
+
+    def get_cached(self, key: str) -> Buffer | None:
+        """Tell that nothing is kept in memory."""
+        return None
 
     async def stream(
         self, key: str, *, start: int = 0, length: int | None = None, chunk_bytes: int = 1 << 18
@@ -224,7 +230,9 @@ class S3ObjectStore:
                 if _answer_in(error)[1] not in _OURS_ALREADY:
                     raise
 
-    def _put_bytes(self, key: str, data: bytes) -> None:
+    def _put_bytes(self, key: str, data: bytes, digest: Digest | None) -> None:
+        if digest is not None:
+            digest.update(data)
         with _failures():
             # BytesIO shares the bytes, and reading all of it at once gives them back uncopied.
             self._client.put_object(

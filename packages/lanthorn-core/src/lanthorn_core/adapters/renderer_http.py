@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from types import TracebackType
 from typing import Final, Self
 
 import httpx2
 
-from lanthorn_core.errors import DeadlineExceeded, LanthornError, RendererUnavailable
-from lanthorn_core.ports.renderer import RenderedImage, RenderRequest
+from lanthorn_core.errors import (
+    DeadlineExceeded,
+    LanthornError,
+    RendererUnavailable,
+    every_error,
+)
+from lanthorn_core.ports.renderer import RenderedImage, RenderRequest, TranscodeRequest
 
 _PROBLEM_PREFIX: Final = "/problems/"
 _IDLE_S: Final = 30.0
@@ -68,6 +74,25 @@ class HttpRenderer:
         response = await self._get("/v1/frame", fields)
         return RenderedImage(response.headers["content-type"], response.content)
 
+    async def transcode(self, request: TranscodeRequest) -> AsyncIterator[bytes]:
+        """Write an object in another transfer syntax.
+
+        Raises
+        ------
+        UnsupportedTransferSyntax, NotRenderable, DecodeFailed, UnknownResource
+            What the renderer says of the object, before any bytes.
+        RendererUnavailable, DeadlineExceeded
+            It does not answer, or too late, or no more.
+        """
+        with _translated():
+            fields = asdict(request)
+            async with self._client.stream("GET", "/v1/transcoded", params=fields) as response:
+                if not response.is_success:
+                    await response.aread()
+                    raise _error_of(response)
+                async for chunk in response.aiter_raw():
+                    yield chunk
+
     async def check(self) -> None:
         """Return when the renderer answers."""
         await self._get("/readyz", {})
@@ -75,15 +100,21 @@ class HttpRenderer:
     async def _get(
         self, path: str, query: Mapping[str, str | int | float | bool]
     ) -> httpx2.Response:
-        try:
+        with _translated():
             response = await self._client.get(path, params=query)
-        except httpx2.TimeoutException as exc:
-            raise DeadlineExceeded("the renderer did not answer in time") from exc
-        except httpx2.TransportError as exc:
-            raise RendererUnavailable(f"the renderer does not answer: {exc}") from exc
         if response.is_success:
             return response
         raise _error_of(response)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except httpx2.TimeoutException as exc:
+        raise DeadlineExceeded("the renderer did not answer in time") from exc
+    except httpx2.TransportError as exc:
+        raise RendererUnavailable(f"the renderer does not answer: {exc}") from exc
 
 
 def _error_of(response: httpx2.Response) -> LanthornError:
@@ -97,10 +128,4 @@ def _error_of(response: httpx2.Response) -> LanthornError:
     return _ERRORS.get(slug, RendererUnavailable)(detail)
 
 
-def _error_classes(base: type[LanthornError]) -> Iterator[type[LanthornError]]:
-    yield base
-    for subclass in base.__subclasses__():
-        yield from _error_classes(subclass)
-
-
-_ERRORS: Final = {error.slug: error for error in _error_classes(LanthornError)}
+_ERRORS: Final = {error.slug: error for error in every_error()}

@@ -8,6 +8,7 @@ References
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
@@ -104,5 +105,10 @@ def signature(level: str, extra: Iterable[int] = ()) -> str:
     str
         ``gggg,eeee`` of every tag, sorted and joined by ``;``.
     """
+    return _signature(level, tuple(extra))
+
+
+@lru_cache(maxsize=64)
+def _signature(level: str, extra: tuple[int, ...]) -> str:
     tags = {main.tag for main in MAIN_TAGS[level]} | set(extra)
     return ";".join(format_tag(tag) for tag in sorted(tags))

@@ -12,7 +12,8 @@ DICOM PS3.4 Section C.2.2.2.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Final, Literal
 
 from pydicom.datadict import dictionary_VR, keyword_for_tag
@@ -42,7 +43,13 @@ COMPUTED_TAGS: Final = {
 }
 """Attributes that the index computes, by the level at which they may be asked for."""
 
-MatchingKind = Literal["universal", "single", "wildcard", "range"]
+SOP_CLASS_UID: Final = 0x00080016
+MAX_PATTERNS: Final = 1000
+"""Alternatives of wildcard matching: each is a parameter of the statement."""
+EMPTY_VALUE: Final = '""'
+"""The key that finds what has no value (PS3.4 Section C.2.2.2, Empty Value Matching)."""
+
+MatchingKind = Literal["universal", "single", "wildcard", "range", "empty"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +57,8 @@ class MatchingKey:
     """One parsed constraint.
 
     `values` are the alternatives of `single` and `wildcard` matching (any of them), or
-    (`lower`, `upper`) of a `range`, either of which may be empty for an open end. Comparison is of
-    texts, exact or not minding case.
+    (`lower`, `upper`) of a `range`, either of which may be empty for an open end; `empty` finds
+    attributes that are absent or have no value. Comparison is of texts, exact or not minding case.
     """
 
     tag: int
@@ -74,7 +81,9 @@ def vr_of(tag: int) -> str:
         return "UN"
 
 
-def parse_constraint(tag: int, text: str, *, case_sensitive: bool = True) -> MatchingKey:
+def parse_constraint(
+    tag: int, text: str, *, case_sensitive: bool = True, empty_values: bool = False
+) -> MatchingKey:
     r"""Parse one constraint.
 
     Parameters
@@ -86,11 +95,13 @@ def parse_constraint(tag: int, text: str, *, case_sensitive: bool = True) -> Mat
         TM and DT), wildcards ``*`` and ``?`` (on textual VRs), else a single value.
     case_sensitive : bool
         Whether case matters on the VRs that have it.
+    empty_values : bool
+        Whether ``""`` written as two quotation marks finds what has no value.
 
     Raises
     ------
     InvalidIdentifier
-        Wildcards on a VR that has none.
+        Wildcards on a VR that has none, or very many of them.
 
     References
     ----------
@@ -102,6 +113,8 @@ def parse_constraint(tag: int, text: str, *, case_sensitive: bool = True) -> Mat
     text = text.strip(" \0")
     if not text or set(text) == {"*"}:
         return MatchingKey(tag, keyword, "universal", (), exact)
+    if empty_values and text == EMPTY_VALUE:
+        return MatchingKey(tag, keyword, "empty", (), exact)
     if vr in RANGE_VRS and "-" in text:
         lower, _, upper = text.partition("-")
         return MatchingKey(tag, keyword, "range", (lower.strip(), upper.strip()), exact)
@@ -111,20 +124,70 @@ def parse_constraint(tag: int, text: str, *, case_sensitive: bool = True) -> Mat
             raise InvalidIdentifier(
                 f"Wildcards are not allowed on tag {tag >> 16:04x},{tag & 0xFFFF:04x}"
             )
+        if len(values) > MAX_PATTERNS:
+            raise InvalidIdentifier(f"A key has more than {MAX_PATTERNS} values with wildcards")
         return MatchingKey(tag, keyword, "wildcard", values, exact)
     return MatchingKey(tag, keyword, "single", values, exact)
+
+
+def widen_times(key: MatchingKey) -> MatchingKey:
+    """Let a range of times take in what lies within it, however precisely it was written.
+
+    ``1000-1100`` finds 110030 as well, and ``120000-`` finds 12: components that a time leaves out
+    are unknown (PS3.5 Section 6.2, TM). Keys of other kinds and VRs stay as they are.
+    """
+    if key.kind != "range" or vr_of(key.tag) != "TM":
+        return key
+    lower, upper = key.values
+    return replace(key, values=(without_zeros(lower), upper and upper + AFTER_DIGITS))
+
+
+def without_zeros(time: str) -> str:
+    """Leave out the components of a time that are zero, the hours apart: ``120000.0`` is 12."""
+    digits, _, fraction = time.partition(".")
+    if fraction.strip("0"):
+        return f"{digits}.{fraction.rstrip('0')}"
+    while len(digits) > 2 and digits.endswith("00"):
+        digits = digits[:-2]
+    return digits
+
+
+AFTER_DIGITS: Final = ":"
+"""The character that follows 9: with it behind, a text sorts after all that begin with it."""
 
 
 def is_indexed(key: MatchingKey, level: str) -> bool:
     """Tell whether the index itself can answer this key at a level.
 
-    Indexed are the main tags of the level and those above it, and `ModalitiesInStudy` at study
-    level (PS3.4 Section C.6.2.1.2 calls the tags of upper levels "relational").
+    Indexed are the main tags of the level and those above it, `ModalitiesInStudy` at study level
+    and `SOPClassUID` at instance level (PS3.4 Section C.6.2.1.2 calls the tags of upper levels
+    "relational").
     """
     if key.tag == MODALITIES_IN_STUDY:
         return level == "Study"
+    if key.tag == SOP_CLASS_UID:
+        return level == "Instance"
     for name, tags in MAIN_TAGS.items():
         if any(main.tag == key.tag for main in tags):
+            return True
+        if name == level:
+            return False
+    return False
+
+
+@cache
+def is_text_indexed(keyword: str, level: str) -> bool:
+    """Tell whether the index has an attribute of a level, or of one above it, as text.
+
+    Those are the main tags but for sequences, and what is computed (`COMPUTED_TAGS`);
+    `SOPClassUID` and `InstanceAvailability` are at the instance level.
+    """
+    if keyword in ("SOPClassUID", "InstanceAvailability"):
+        return level == "Instance"
+    for name, tags in MAIN_TAGS.items():
+        if keyword in COMPUTED_TAGS[name]:
+            return True
+        if any(main.keyword == keyword and vr_of(main.tag) != "SQ" for main in tags):
             return True
         if name == level:
             return False
@@ -139,6 +202,8 @@ def matches(key: MatchingKey, value: str | None) -> bool:
     """
     if key.kind == "universal":
         return True
+    if key.kind == "empty":
+        return not value
     if value is None:
         return False
     if key.kind == "range":
@@ -159,11 +224,21 @@ def _is_main_tag(tag: int) -> bool:
 
 
 def wildcard_to_regex(pattern: str) -> re.Pattern[str]:
-    """Compile a DICOM wildcard (PS3.4 Section C.2.2.2.4) as a regular expression."""
-    parts = {"*": ".*", "?": "."}
-    return re.compile(
-        "".join(parts.get(character, re.escape(character)) for character in pattern), re.DOTALL
-    )
+    """Compile a DICOM wildcard (PS3.4 Section C.2.2.2.4) as a regular expression.
+
+    What stands between two asterisks is taken where it comes first, for good: it takes no longer
+    to find that a hostile pattern does not match.
+    """
+    first, *others = (_literal(part) for part in pattern.split("*"))
+    if not others:
+        return re.compile(first, re.DOTALL)
+    *inner, last = others
+    between = "".join(f"(?>.*?{part})" for part in inner if part)
+    return re.compile(f"{first}{between}.*{last}", re.DOTALL)
+
+
+def _literal(part: str) -> str:
+    return "".join("." if character == "?" else re.escape(character) for character in part)
 
 
 def wildcard_to_like(pattern: str) -> str:

@@ -9,7 +9,7 @@ on Orthanc 1.13.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -140,7 +140,7 @@ def identify(header: Header, default_encoding: str) -> Identity:
 
 
 def summarize(
-    header: Header, extra_main_tags: Mapping[str, Iterable[int]], default_encoding: str
+    header: Header, extra_main_tags: Mapping[str, Collection[int]], default_encoding: str
 ) -> InstanceSummary:
     """Collect what the index keeps of an instance.
 
@@ -212,7 +212,11 @@ def pixel_data_vr_metadata(header: Header) -> str | None:
     return None if header.pixel_data_vr == usual else header.pixel_data_vr
 
 
-def _with_extra(main_tags: tuple[MainTag, ...], extra: Iterable[int]) -> list[tuple[int, str]]:
+def _with_extra(
+    main_tags: tuple[MainTag, ...], extra: Collection[int]
+) -> Sequence[tuple[int, str]]:
+    if not extra:
+        return main_tags
     known = {main.tag for main in main_tags}
     return [*main_tags, *((tag, tag_name(tag)) for tag in extra if tag not in known)]
 
@@ -236,19 +240,22 @@ def _sequence(header: Header, tag: int, default_encoding: str) -> dict[str, Any]
 def _identity(header: Header, text: HeaderText) -> Identity:
     identifiers = []
     for tag in (_PATIENT_ID, _STUDY_INSTANCE_UID, _SERIES_INSTANCE_UID, _SOP_INSTANCE_UID):
-        name = f"{tag_name(tag)} ({format_tag(tag)})"
         if tag not in header.elements:
             if tag != _PATIENT_ID:
-                raise MissingIdentifier(f"{name} is missing")
+                raise MissingIdentifier(f"{_named(tag)} is missing")
             identifiers.append("")
             continue
         value = text.get(tag)
         if value is None or not _is_short(value):
-            raise InvalidDataset(f"{name} is not a short text")
+            raise InvalidDataset(f"{_named(tag)} is not a short text")
         if not value and tag != _PATIENT_ID:
-            raise InvalidDataset(f"{name} is empty")
+            raise InvalidDataset(f"{_named(tag)} is empty")
         identifiers.append(value)
     return Identity(*identifiers)
+
+
+def _named(tag: int) -> str:
+    return f"{tag_name(tag)} ({format_tag(tag)})"
 
 
 def _integer(text: str | None, *, stripped: bool = False) -> int | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Any, Final, Literal, Protocol, TypeVar
 
+from lanthorn_core.dicom.dataset_matching import DatasetKeys, MomentRange
 from lanthorn_core.dicom.matching import MatchingKey
 from lanthorn_core.model import Level
 
@@ -59,6 +60,9 @@ class StoredInstance:
 
 
 LabelsConstraint = Literal["All", "Any", "None"]
+Answer = TypeVar("Answer")
+PUBLIC_ID: Final = "public_id"
+"""Among the keywords of `find_texts`: the id of each resource."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +79,18 @@ class OrderBy:
 class FindQuery:
     """A question to the index, the same for C-FIND, QIDO-RS and /tools/find.
 
-    `keys` must all be indexed ones (`matching.is_indexed`). `ancestors` restricts to what lies
-    below all of these resources. A `limit` of 0 means no limit. Without `order_by` the answers come
-    in the order of arrival.
+    `keys` must all be indexed ones (`matching.is_indexed`) where the index is asked itself;
+    `FindResources` takes any, and `items`, what sequences must contain. `moments` are ranges of
+    Study Date and Time that are matched as one. `ancestors` restricts to what lies below all of
+    these resources, `public_ids` to these. A `limit` of 0 means no limit. Without `order_by` the
+    answers come in the order of arrival.
     """
 
     level: Level
     keys: Sequence[MatchingKey] = ()
+    moments: Sequence[MomentRange] = ()
+    items: DatasetKeys | None = None
+    public_ids: Sequence[str] | None = None
     labels: Sequence[str] = ()
     labels_constraint: LabelsConstraint = "All"
     metadata: Sequence[tuple[str, MatchingKey]] = ()
@@ -89,6 +98,17 @@ class FindQuery:
     order_by: Sequence[OrderBy] = ()
     since: int = 0
     limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TextPage:
+    """Some answers; each row is a position, then the text of each attribute, None if absent.
+
+    Rows are read by index or in order: they are the database client's own records.
+    """
+
+    rows: Sequence[Any]
+    is_last: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +161,27 @@ class IndexReader(Protocol):
         """Wait at the index barrier; False when its time limit passed (see architecture)."""
         ...
 
+    async def read_current(self, read: Callable[[], Awaitable[Answer]]) -> tuple[Answer, bool]:
+        """Read behind the index barrier; False as in `wait_until_current`.
+
+        The same promise as waiting first and reading then, and faster: `read` may be called
+        before it is known whether the index is current, and again if it was not.
+        """
+        ...
+
     async def find_ids(self, query: FindQuery) -> list[str]:
         """Public ids of what matches."""
+        ...
+
+    async def find_texts(
+        self, query: FindQuery, keywords: tuple[str, ...], *, after: int = 0
+    ) -> TextPage:
+        """Attributes of what matches, in the order of arrival; `order_by` and window are ignored.
+
+        `keywords` name attributes that the index has as texts (`matching.is_text_indexed`), or
+        are `PUBLIC_ID`. The query must be hashable: of tuples, not lists. An unlimited search is
+        read page by page: the next one begins `after` the position in the last row of this.
+        """
         ...
 
     async def find(self, query: FindQuery) -> list[Resource]:
@@ -175,6 +214,12 @@ class IndexReader(Protocol):
 
     async def instances(self, level: Level, public_id: str) -> list[StoredInstance]:
         """Instances at or below a resource, by series and in order of IndexInSeries, arrival."""
+        ...
+
+    async def first_instances(
+        self, level: Level, public_ids: Sequence[str]
+    ) -> dict[str, StoredInstance]:
+        """For each resource that exists the first of its `instances`."""
         ...
 
     async def computed_tags(

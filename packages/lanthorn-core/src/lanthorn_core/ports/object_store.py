@@ -11,6 +11,14 @@ from lanthorn_core.model import ObjectInfo
 Buffer = bytes | bytearray | memoryview
 
 
+class Digest(Protocol):
+    """What takes the bytes of an object as they are stored, such as ``hashlib.sha256()``."""
+
+    def update(self, data: Buffer, /) -> None:
+        """Take the next bytes."""
+        ...
+
+
 class ObjectStore(Protocol):
     """Bytes by key. Keys are never overwritten and never hold a value from the wire.
 
@@ -23,8 +31,13 @@ class ObjectStore(Protocol):
         """A local folder for objects that arrive too large for memory; `put` takes its files."""
         ...
 
-    async def put(self, key: str, source: Sequence[Buffer] | Path) -> None:
+    async def put(
+        self, key: str, source: Sequence[Buffer] | Path, *, digest: Digest | None = None
+    ) -> None:
         """Store an object; on return it is durable and visible under its key.
+
+        A `digest` is fed with the bytes of the buffers, while the store is busy with them; it is
+        not fed with those of a file.
 
         A `Path` must lie in `spool_folder` and belongs to the store from here on: it is gone
         afterwards, also when the call fails. Raises `StorageFull` when no room is left; then,
@@ -34,6 +47,13 @@ class ObjectStore(Protocol):
 
     async def get(self, key: str, *, start: int = 0, length: int | None = None) -> bytes:
         """Read an object, or `length` bytes of it from `start` (fewer where it ends)."""
+        ...
+
+    def get_cached(self, key: str) -> Buffer | None:
+        """Read a whole object if that takes no waiting, because it is in memory already.
+
+        None says nothing about the object: ask `get`. Called on the event loop.
+        """
         ...
 
     def stream(

@@ -1,7 +1,8 @@
-"""Frames as pictures."""
+"""Frames as pictures, and objects in other transfer syntaxes."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -37,11 +38,42 @@ class RenderedImage:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscodeRequest:
+    """One object in another transfer syntax; all else of it stays as it is.
+
+    Attributes
+    ----------
+    object_key : str
+        Which object.
+    transfer_syntax_uid : str
+        The transfer syntax to write.
+    quality : int
+        Of lossy ones, 1 to 100.
+    with_file_meta : bool
+        Write a Part 10 file; else the bare data set, as DIMSE sends it.
+    """
+
+    object_key: str
+    transfer_syntax_uid: str
+    quality: int = 90
+    with_file_meta: bool = True
+
+
 class Renderer(Protocol):
     """Raises `NotRenderable`, `DecodeFailed`, `UnknownResource` and `RendererUnavailable`."""
 
     async def render(self, request: RenderRequest) -> RenderedImage:
         """Decode one frame and encode it as asked."""
+        ...
+
+    def transcode(self, request: TranscodeRequest) -> AsyncIterator[bytes]:
+        """Write an object in another transfer syntax.
+
+        What cannot be transcoded raises `UnsupportedTransferSyntax` (or one of the class's
+        errors) at the first step, before any bytes. A lossy target gives the instance a new SOP
+        Instance UID; all others keep it.
+        """
         ...
 
     async def check(self) -> None:

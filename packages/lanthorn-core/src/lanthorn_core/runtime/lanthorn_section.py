@@ -28,6 +28,24 @@ class LanthornSection(BaseModel):
         default_factory=lambda: min(4, os.cpu_count() or 1),
         description="Gateway processes on one machine (default: one for each core, at most 4)",
     )
+    commitment_on_same_association: bool = Field(
+        default=False,
+        description=(
+            "Report storage commitment over the association of the request if it is still open, "
+            "and over a new one only otherwise (Orthanc always opens a new one)"
+        ),
+    )
+    dicom_artim_timeout: Annotated[float, Field(gt=0)] = Field(
+        default=30.0,
+        description=(
+            "Seconds from a connection to its association request, and from our last word to the "
+            "connection's end (ARTIM timer); never longer than `DicomScpTimeout`"
+        ),
+    )
+    dicom_associations_per_host: Annotated[int, Field(ge=0)] = Field(
+        default=0,
+        description="Associations from one address that one gateway process serves; 0 is no limit",
+    )
     sweep_interval: Annotated[float, Field(gt=0)] = Field(
         default=900.0,
         description="Seconds between searches for objects that the index does not know",

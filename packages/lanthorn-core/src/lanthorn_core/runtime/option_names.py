@@ -8,6 +8,7 @@ from pydantic import AliasGenerator, ConfigDict
 from pydantic.alias_generators import to_pascal
 
 _IRREGULAR: Final = {
+    "case_sensitive_pn": "CaseSensitivePN",
     "store_md5_for_attachments": "StoreMD5ForAttachments",
     "ae_title": "AET",
     "local_ae_title": "LocalAet",

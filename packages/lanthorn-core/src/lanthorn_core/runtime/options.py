@@ -28,15 +28,18 @@ from lanthorn_core.runtime.remote import (
     ContentType,
     Peer,
     Port,
-    RemoteAE,
+    RemoteAEEntry,
+    SymbolicName,
     UidPattern,
 )
+from lanthorn_core.runtime.worklists_section import WorklistsSection
 
 _NOT_FROM_FILES: Final = frozenset({"runtime", "warnings"})
 
 LevelName = Literal["Patient", "Study", "Series", "Instance"]
 UserNumber = Annotated[int, Field(ge=1024, le=65535)]
 Count = Annotated[int, Field(ge=0)]
+NativeTransferSyntax = Literal["1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"]
 
 
 class StorageOptions(BaseModel):
@@ -82,6 +85,9 @@ class StorageOptions(BaseModel):
     )
     check_revisions: bool = Field(
         default=False, description="Changes of metadata must name the revision that they replace"
+    )
+    log_exported_resources: bool = Field(
+        default=False, description="Keep a log of what was sent to remote AEs, at `/exports`"
     )
     read_only: bool = Field(
         default=False, description="Refuse everything that would change the store"
@@ -129,6 +135,30 @@ class StorageOptions(BaseModel):
                 except UnknownTag as error:
                     raise ValueError(f"expected tags, and {tag!r} is none") from error
         return value
+
+
+class JobOptions(BaseModel):
+    """Long operations, which run as jobs."""
+
+    model_config = OPTION_CONFIG
+
+    concurrent_jobs: Count = Field(
+        default=2,
+        description=(
+            "Jobs that one worker runs at once, of which each gateway process has one; 0 is one "
+            "for each core"
+        ),
+    )
+    jobs_history_size: Count = Field(
+        default=10, description="Finished jobs that are kept, in the whole system"
+    )
+    save_jobs: bool = Field(
+        default=True,
+        description=(
+            "Without it, `lanthorn up` begins by forgetting all jobs; services that are started "
+            "one by one keep them"
+        ),
+    )
 
 
 class HttpOptions(BaseModel):
@@ -213,9 +243,32 @@ class DicomOptions(BaseModel):
     )
     dicom_always_allow_get: bool = Field(default=False, description="Everybody may C-GET")
     dicom_always_allow_move: bool = Field(default=False, description="Everybody may C-MOVE")
-    dicom_modalities: Mapping[str, RemoteAE] = Field(
+    dicom_modalities: Mapping[SymbolicName, RemoteAEEntry] = Field(
         default_factory=dict,
-        description="Known remote AEs: an object, or `[AET, host, port, manufacturer]`",
+        description=(
+            "Known remote AEs: an object, or `[AET, host, port, manufacturer]`. A change over the "
+            "REST API counts for all processes, until the entry here changes"
+        ),
+    )
+    dicom_modalities_in_database: bool = Field(
+        default=False,
+        description=(
+            "Only remote AEs that were set over the REST API count, `DicomModalities` does not"
+        ),
+    )
+    dicom_scu_timeout: Count = Field(
+        default=10,
+        description="Seconds to wait for a remote AE, as requestor; 0 is without a limit",
+    )
+    dicom_echo_checks_find: bool = Field(
+        default=False, description="`/modalities/{id}/echo` asks by C-FIND, too"
+    )
+    dicom_default_retrieve_method: Literal["C-MOVE", "C-GET"] = Field(
+        default="C-MOVE",
+        description="How to retrieve from remote AEs whose `RetrieveMethod` is `SystemDefault`",
+    )
+    query_retrieve_size: Annotated[int, Field(ge=1)] = Field(
+        default=100, description="Most queries of remote AEs that are kept; the oldest go"
     )
     dicom_scp_timeout: Count = Field(
         default=30,
@@ -228,6 +281,37 @@ class DicomOptions(BaseModel):
             "an association costs us no thread)"
         ),
     )
+    dicom_tls_enabled: bool = Field(
+        default=False, description="Every association that comes in speaks TLS"
+    )
+    dicom_tls_certificate: str = Field(
+        default="",
+        description="File with our certificate (PEM), for associations both ways",
+    )
+    dicom_tls_private_key: str = Field(
+        default="", description="File with the key of `DicomTlsCertificate` (PEM)"
+    )
+    dicom_tls_trusted_certificates: str = Field(
+        default="", description="File with the certificates that are trusted (PEM, any number)"
+    )
+    dicom_tls_remote_certificate_required: bool = Field(
+        default=True,
+        description="Peers must show a certificate that is trusted; else none is looked at",
+    )
+    dicom_tls_minimum_protocol_version: Annotated[int, Field(ge=0, le=5)] = Field(
+        default=0,
+        description=(
+            "0 is the profile of BCP 195 (TLS 1.2 at least), 5 is TLS 1.3 only; smaller numbers "
+            "count as 4, TLS 1.2, because older versions are not safe"
+        ),
+    )
+    dicom_tls_ciphers_accepted: tuple[str, ...] = Field(
+        default=(),
+        description="Cipher suites of TLS 1.2 by OpenSSL's names; empty is the BCP 195 profile",
+    )
+    case_sensitive_pn: bool = Field(
+        default=False, description="Case matters in the names of people that C-FIND asks for"
+    )
     maximum_pdu_length: Annotated[int, Field(ge=4096, le=131072)] = Field(
         default=131072,
         description="Longest PDU that we take, in bytes (Orthanc's default is 16384)",
@@ -235,6 +319,9 @@ class DicomOptions(BaseModel):
     accepted_transfer_syntaxes: tuple[UidPattern, ...] = Field(
         default=("1.2.840.10008.1.*",),
         description="Transfer syntaxes taken by C-STORE; `*` and `?` match",
+    )
+    dicom_lossy_transcoding_quality: Annotated[int, Field(ge=1, le=100)] = Field(
+        default=90, description="Quality of JPEG where a lossy transfer syntax is asked for"
     )
     unknown_sop_class_accepted: bool = Field(
         default=False, description="Take SOP classes by C-STORE that the Standard does not know"
@@ -245,9 +332,26 @@ class DicomOptions(BaseModel):
     rejected_sop_classes: tuple[UidPattern, ...] = Field(
         default=(), description="SOP classes not taken by C-STORE, of the accepted ones"
     )
+    synchronous_c_move: bool = Field(
+        default=True,
+        description="Answer C-MOVE when all is sent, else at once and let a job do the sending",
+    )
+    transcode_dicom_protocol: bool = Field(
+        default=True, description="Transcode what a peer cannot take as it is stored"
+    )
+    dicom_scu_preferred_transfer_syntax: NativeTransferSyntax = Field(
+        default="1.2.840.10008.1.2.1",
+        description="Uncompressed transfer syntax that is proposed and used first",
+    )
+    dicom_association_close_delay: Count = Field(
+        default=5, description="Seconds that an idle association of ours is kept for the next use"
+    )
+    storage_commitment_reports_size: Count = Field(
+        default=100, description="Storage commitment reports that are kept; 0 is no limit"
+    )
 
 
-class Settings(DicomOptions, HttpOptions, StorageOptions):
+class Settings(DicomOptions, HttpOptions, StorageOptions, JobOptions):
     """Everything a process is told: Orthanc's options, the `Lanthorn` section, the environment.
 
     `warnings` are the texts to log at start: options that are unknown or that Lanthorn does not
@@ -255,6 +359,7 @@ class Settings(DicomOptions, HttpOptions, StorageOptions):
     """
 
     lanthorn: LanthornSection = LanthornSection()
+    worklists: WorklistsSection = WorklistsSection()
     runtime: RuntimeEnvironment = RuntimeEnvironment()
     warnings: tuple[str, ...] = ()
 

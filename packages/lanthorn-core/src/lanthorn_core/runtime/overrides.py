@@ -13,9 +13,17 @@ from lanthorn_core.runtime.option_names import option_name
 from lanthorn_core.runtime.options import OPTION_FIELDS, Settings
 from lanthorn_core.runtime.settings_error import Problem, SettingsError
 from lanthorn_core.runtime.unsupported import UNSUPPORTED
+from lanthorn_core.runtime.worklists_section import WorklistsSection
 
 PREFIX: Final = "LANTHORN__"
-_LANTHORN_OPTIONS: Final = {option_name(field): field for field in LanthornSection.model_fields}
+_SECTIONS: Final[Mapping[str, type[BaseModel]]] = {
+    "Lanthorn": LanthornSection,
+    "Worklists": WorklistsSection,
+}
+_OPTIONS_OF_SECTION: Final = {
+    name: {option_name(field): field for field in section.model_fields}
+    for name, section in _SECTIONS.items()
+}
 
 
 def apply_overrides(options: dict[str, Any], environ: Mapping[str, str]) -> None:
@@ -47,7 +55,7 @@ def _apply(options: dict[str, Any], variable: str, parts: list[str], text: str) 
         target = target.setdefault(path[-1], {})
         if not isinstance(target, dict):
             raise SettingsError([Problem(variable, "", f"{'.'.join(path)} is not an object")])
-        known = list(_LANTHORN_OPTIONS) if path == ["Lanthorn"] else []
+        known = [*_OPTIONS_OF_SECTION.get(path[0], {})] if len(path) == 1 else []
     path.append(_spelling(parts[-1], [*target, *known]))
     target[path[-1]] = text if _is_text(path) else _parsed(text)
 
@@ -70,8 +78,9 @@ def _parsed(text: str) -> Any:
 
 def _is_text(path: list[str]) -> bool:
     """Tell whether the option at `path` is a text, so that ``123`` stays one."""
-    if path[0] == "Lanthorn" and len(path) == 2:
-        return _takes_text(LanthornSection, _LANTHORN_OPTIONS.get(path[1]), depth=0)
+    section = _SECTIONS.get(path[0])
+    if section is not None and len(path) == 2:
+        return _takes_text(section, _OPTIONS_OF_SECTION[path[0]].get(path[1]), depth=0)
     return _takes_text(Settings, OPTION_FIELDS.get(path[0]), depth=len(path) - 1)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from lanthorn_core.runtime.option_names import OPTION_CONFIG
+from lanthorn_core.model import Manufacturer, RemoteAE, RetrieveMethod
+from lanthorn_core.runtime.option_names import OPTION_CONFIG, option_name
 
 _AE_TITLE: Final = re.compile(r"[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?")
 _UID_PATTERN: Final = re.compile(r"[0-9.?*]{1,64}")
@@ -36,16 +37,20 @@ OptionalAETitle = Annotated[str, AfterValidator(lambda text: text and _ae_title(
 UidPattern = Annotated[str, AfterValidator(_uid_pattern)]
 """A UID with the wild cards of Orthanc's options."""
 
+
+def _symbolic_name(text: str) -> str:
+    if not SYMBOLIC_NAME.fullmatch(text):
+        raise ValueError("expected a name of letters, digits, dashes and underscores")
+    return text
+
+
+SYMBOLIC_NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
+"""What a remote AE or a peer may be called in paths."""
+
+SymbolicName = Annotated[str, AfterValidator(_symbolic_name)]
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 
-Manufacturer = Literal[
-    "Generic",
-    "GenericNoWildcardInDates",
-    "GenericNoUniversalWildcard",
-    "Vitrea",
-    "GE",
-    "SiemensSyngoCT",
-]
 _OBSOLETE_MANUFACTURERS: Final[Mapping[str, Manufacturer]] = {
     "EFilm2": "Generic",
     "MedInria": "Generic",
@@ -56,11 +61,10 @@ _OBSOLETE_MANUFACTURERS: Final[Mapping[str, Manufacturer]] = {
 }
 
 
-class RemoteAE(BaseModel):
+class RemoteAEEntry(BaseModel):
     """One entry of `DicomModalities`: a remote application entity and what it may do.
 
     Written as an object or as ``[AET, Host, Port]`` with an optional manufacturer.
-    `model_dump(by_alias=True)` is what ``GET /modalities?expand`` shows.
     """
 
     model_config = OPTION_CONFIG
@@ -81,7 +85,12 @@ class RemoteAE(BaseModel):
     use_dicom_tls: bool = False
     local_ae_title: OptionalAETitle = ""
     timeout_s: Annotated[int, Field(ge=0)] = 0
-    retrieve_method: Literal["SystemDefault", "C-MOVE", "C-GET"] = "SystemDefault"
+    retrieve_method: RetrieveMethod = "SystemDefault"
+
+    @property
+    def remote_ae(self) -> RemoteAE:
+        """The entry as the services exchange it."""
+        return RemoteAE(**dict(self))
 
     @model_validator(mode="before")
     @classmethod
@@ -96,11 +105,16 @@ class RemoteAE(BaseModel):
             return value
         if "AllowStorageCommitment" in value:
             commitment = value.pop("AllowStorageCommitment")
-            value = {"AllowNAction": commitment, "AllowEventReport": commitment} | value
+            value |= {"AllowNAction": commitment, "AllowEventReport": commitment}
         obsolete = value.get("Manufacturer")
         if isinstance(obsolete, str):
             value["Manufacturer"] = _OBSOLETE_MANUFACTURERS.get(obsolete, obsolete)
         return value
+
+
+def remote_ae_json(remote_ae: RemoteAE) -> dict[str, Any]:
+    """Write a remote AE as ``GET /modalities?expand`` shows it."""
+    return {option_name(name): getattr(remote_ae, name) for name in RemoteAEEntry.model_fields}
 
 
 class Peer(BaseModel):

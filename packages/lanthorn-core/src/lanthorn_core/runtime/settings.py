@@ -26,16 +26,17 @@ from lanthorn_core.runtime.lanthorn_section import LanthornSection
 from lanthorn_core.runtime.option_names import option_name
 from lanthorn_core.runtime.options import OPTION_FIELDS, Settings
 from lanthorn_core.runtime.overrides import apply_overrides
-from lanthorn_core.runtime.remote import Peer, RemoteAE
+from lanthorn_core.runtime.remote import Peer, RemoteAEEntry
 from lanthorn_core.runtime.settings_error import EXIT_CODE, Problem, SettingsError, settings_error
 from lanthorn_core.runtime.unsupported import UNSUPPORTED
+from lanthorn_core.runtime.worklists_section import WorklistsSection
 
 __all__ = [
     "EXIT_CODE",
     "LanthornSection",
     "ListenAddress",
     "Peer",
-    "RemoteAE",
+    "RemoteAEEntry",
     "RuntimeEnvironment",
     "S3Endpoint",
     "Settings",
@@ -46,6 +47,7 @@ __all__ = [
 _ALSO_READ: Final[Mapping[str, frozenset[str]]] = {
     "DicomModalities": frozenset({"AllowStorageCommitment"}),
     "OrthancPeers": frozenset({"URL"}),
+    "Worklists": frozenset({"Database"}),
 }
 
 
@@ -121,7 +123,10 @@ def _unknown(option: str, candidates: Iterable[str], *, inside: str = "") -> str
 
 def _unknown_inside(known: Mapping[str, Any]) -> list[str]:
     warnings = _strangers("Lanthorn", known.get("Lanthorn"), LanthornSection)
-    for option, model in (("DicomModalities", RemoteAE), ("OrthancPeers", Peer)):
+    warnings += _strangers(
+        "Worklists", known.get("Worklists"), WorklistsSection, _ALSO_READ["Worklists"]
+    )
+    for option, model in (("DicomModalities", RemoteAEEntry), ("OrthancPeers", Peer)):
         entries = known.get(option)
         if isinstance(entries, Mapping):
             for name, entry in entries.items():

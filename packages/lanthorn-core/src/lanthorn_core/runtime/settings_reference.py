@@ -17,9 +17,10 @@ from pydantic_core import PydanticUndefined
 from lanthorn_core.runtime.environment import VARIABLES
 from lanthorn_core.runtime.lanthorn_section import LanthornSection
 from lanthorn_core.runtime.option_names import option_name
-from lanthorn_core.runtime.options import DicomOptions, HttpOptions, StorageOptions
-from lanthorn_core.runtime.remote import Peer, RemoteAE
+from lanthorn_core.runtime.options import DicomOptions, HttpOptions, JobOptions, StorageOptions
+from lanthorn_core.runtime.remote import Peer, RemoteAEEntry
 from lanthorn_core.runtime.unsupported import UNSUPPORTED
+from lanthorn_core.runtime.worklists_section import WorklistsSection
 
 _INTRODUCTION: Final = """\
 # Settings
@@ -57,8 +58,10 @@ def _lines() -> Iterator[str]:
     yield from _section("DICOM", DicomOptions)
     yield from _section("HTTP", HttpOptions)
     yield from _section("Storage, index and search", StorageOptions)
+    yield from _section("Jobs", JobOptions)
     yield from _section("Section `Lanthorn`", LanthornSection)
-    yield from _section("An entry of `DicomModalities`", RemoteAE)
+    yield from _section("Section `Worklists`", WorklistsSection)
+    yield from _section("An entry of `DicomModalities`", RemoteAEEntry)
     yield from _section("An entry of `OrthancPeers`", Peer)
     yield from _process_contract()
     yield from _without_effect()

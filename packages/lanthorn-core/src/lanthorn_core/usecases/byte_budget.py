@@ -46,35 +46,51 @@ class ByteBudget:
         """Bytes reserved now."""
         return self._in_flight_bytes
 
+    def claim(self, size_bytes: int) -> asyncio.Future[None]:
+        """Ask for bytes without waiting here: the future is done once they are held.
+
+        They are held until `give_back`; who no longer wants them cancels the future.
+        """
+        granted = asyncio.get_running_loop().create_future()
+        share = self._share(size_bytes)
+        if not self._queue and self._in_flight_bytes + share <= self.limit_bytes:
+            self._take(share)
+            granted.set_result(None)
+        else:
+            self._queue.append(_Waiting(share, granted))
+            granted.add_done_callback(self._withdraw)
+        return granted
+
+    def give_back(self, size_bytes: int) -> None:
+        """Return bytes that a claim was granted."""
+        self._release(self._share(size_bytes))
+
     @asynccontextmanager
     async def reserve(self, size_bytes: int) -> AsyncIterator[None]:
         """Hold `size_bytes` of the budget for the length of the block, waiting for them first."""
-        if size_bytes < 0:
-            raise ValueError(f"cannot reserve {size_bytes} bytes")
-        # What is larger than all of it asks for all of it: nothing else runs beside it.
-        share = min(size_bytes, self.limit_bytes)
-        await self._acquire(share)
+        granted = self.claim(size_bytes)
+        try:
+            if not granted.done():
+                await granted
+        except asyncio.CancelledError:
+            if not granted.cancelled():
+                # Granted and cancelled in the same turn of the loop.
+                self.give_back(size_bytes)
+            raise
         try:
             yield
         finally:
-            self._release(share)
+            self.give_back(size_bytes)
 
-    async def _acquire(self, share: int) -> None:
-        if not self._queue and self._in_flight_bytes + share <= self.limit_bytes:
-            self._take(share)
-            return
-        waiting = _Waiting(share, asyncio.get_running_loop().create_future())
-        self._queue.append(waiting)
-        try:
-            await waiting.granted
-        except asyncio.CancelledError:
-            if waiting.granted.done() and not waiting.granted.cancelled():
-                # Granted and cancelled in the same turn of the loop.
-                self._release(share)
-            else:
-                self._queue.remove(waiting)
-                self._serve_queue()
-            raise
+    def _share(self, size_bytes: int) -> int:
+        if size_bytes < 0:
+            raise ValueError(f"cannot reserve {size_bytes} bytes")
+        # What is larger than all of it asks for all of it: nothing else runs beside it.
+        return min(size_bytes, self.limit_bytes)
+
+    def _withdraw(self, granted: asyncio.Future[None]) -> None:
+        if granted.cancelled():
+            self._serve_queue()
 
     def _take(self, share: int) -> None:
         self._in_flight_bytes += share
@@ -88,8 +104,9 @@ class ByteBudget:
     def _serve_queue(self) -> None:
         while self._queue:
             first = self._queue[0]
-            if first.granted.done():  # cancelled; its own task takes it out of the queue
-                break
+            if first.granted.cancelled():
+                self._queue.popleft()
+                continue
             if self._in_flight_bytes + first.size_bytes > self.limit_bytes:
                 break
             self._queue.popleft()

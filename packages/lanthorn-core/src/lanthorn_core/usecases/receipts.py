@@ -10,8 +10,10 @@ import os
 import time
 import uuid
 from datetime import UTC, datetime
+from functools import lru_cache
 
 OBJECTS_PREFIX = "instances/v1/"
+_HOUR_S = 3600
 
 
 def new_receipt_id(now_s: float | None = None) -> str:
@@ -40,4 +42,9 @@ def received_at(receipt_id: str) -> float:
 
 def hour_prefix(moment_s: float) -> str:
     """Return the prefix under which everything of one hour (UTC) lies."""
-    return datetime.fromtimestamp(moment_s, UTC).strftime(f"{OBJECTS_PREFIX}%Y/%m/%d/%H/")
+    return _hour_prefix(int(moment_s // _HOUR_S))
+
+
+@lru_cache(maxsize=4)
+def _hour_prefix(hour: int) -> str:
+    return datetime.fromtimestamp(hour * _HOUR_S, UTC).strftime(f"{OBJECTS_PREFIX}%Y/%m/%d/%H/")

@@ -11,13 +11,15 @@ import asyncio
 import hashlib
 import mmap
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from lanthorn_core.dicom.encodings import is_deflated
 from lanthorn_core.dicom.identifiers import Identity, PublicIds, public_ids
 from lanthorn_core.dicom.part10 import read_file_meta, scan_file
-from lanthorn_core.dicom.scan import Header
+from lanthorn_core.dicom.scan import Header, scan_dataset
 from lanthorn_core.dicom.summary import identify, pixel_data_vr_metadata
 from lanthorn_core.errors import InvalidDataset, SopClassMismatch
 from lanthorn_core.events import HEADER_LIMIT_BYTES, InstanceStored
@@ -28,23 +30,34 @@ from lanthorn_core.usecases.byte_budget import ByteBudget
 from lanthorn_core.usecases.receipts import new_receipt_id, object_key, received_at
 from lanthorn_core.usecases.storage_limits import StorageLimits
 
-HASH_IN_THREAD_BYTES = 1 << 20
-"""A larger object is scanned and hashed in a thread: hashing lets go of the interpreter lock.
+SCAN_IN_THREAD_BYTES: Final = 1 << 20
+"""A larger object is scanned in a thread; so is every deflated one, however small it is."""
 
-So is every deflated one, which may take long however small it is.
-"""
+
+@dataclass(frozen=True, slots=True)
+class KnownMeta:
+    """What the File Meta Information of a file says that we put before a data set ourselves.
+
+    `dataset_offset` is where the data set begins, in bytes from the start of the file.
+    """
+
+    transfer_syntax_uid: str
+    dataset_offset: int
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedInstance:
     """A whole Part 10 file, as buffers or as a file in the store's spool folder.
 
-    The two UIDs are those of the C-STORE command, where there was one.
+    The two UIDs are those of the C-STORE command, where there was one. `known` is what who
+    received it knows already, `sha256` the digest of a file that was taken while it was written.
     """
 
     source: Sequence[Buffer] | Path
     sop_class_uid: str | None = None
     sop_instance_uid: str | None = None
+    known: KnownMeta | None = None
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +76,7 @@ class _Scanned:
     header: Header
     identity: Identity
     size_bytes: int
-    sha256: str
+    sha256: str = ""
 
 
 class StoreInstance:
@@ -75,8 +88,9 @@ class StoreInstance:
         Where the bytes go.
     publisher : EventPublisher
         Where the event goes.
-    budget : ByteBudget
-        The process's share of memory for objects in hand; a slow store slows senders here.
+    budget : ByteBudget or None
+        The process's share of memory for objects in hand; a slow store slows senders here. None
+        where buffers are counted by who receives into them.
     default_encoding : str
         Orthanc's `DefaultEncoding`, for data sets that name no character set.
     limits : StorageLimits, optional
@@ -87,7 +101,7 @@ class StoreInstance:
         self,
         objects: ObjectStore,
         publisher: EventPublisher,
-        budget: ByteBudget,
+        budget: ByteBudget | None,
         default_encoding: str = "Latin1",
         limits: StorageLimits | None = None,
     ) -> None:
@@ -115,23 +129,22 @@ class StoreInstance:
         source = instance.source
         if isinstance(source, Path):
             try:
-                scanned = await asyncio.to_thread(self._scan_file, source)
+                scanned = await asyncio.to_thread(self._scan_file, source, instance.sha256)
                 return await self._keep(instance, scanned, origin)
             except BaseException:
                 source.unlink(missing_ok=True)  # unless the store has taken it
                 raise
         size_bytes = sum(len(part) for part in source)
-        async with self._budget.reserve(size_bytes):
+        async with nullcontext() if self._budget is None else self._budget.reserve(size_bytes):
             data = source[0] if len(source) == 1 else b"".join(source)
-            if size_bytes > HASH_IN_THREAD_BYTES or is_deflated(
-                read_file_meta(data).transfer_syntax_uid
-            ):
-                scanned = await asyncio.to_thread(self._scan, data)
+            known = instance.known or _known_of(data)
+            if size_bytes > SCAN_IN_THREAD_BYTES or is_deflated(known.transfer_syntax_uid):
+                scanned = await asyncio.to_thread(self._scan, data, known)
             else:
-                scanned = self._scan(data)
+                scanned = self._scan(data, known)
             return await self._keep(instance, scanned, origin)
 
-    def _scan_file(self, path: Path) -> _Scanned:
+    def _scan_file(self, path: Path, sha256: str | None) -> _Scanned:
         with path.open("rb") as file:
             try:
                 mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -141,34 +154,43 @@ class StoreInstance:
                 _, header = scan_file(mapped)
                 size_bytes = len(mapped)
             # Read, not mapped: hashing through the map would make the whole file resident.
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            digest = sha256 or hashlib.file_digest(file, "sha256").hexdigest()
         return _Scanned(header, identify(header, self._default_encoding), size_bytes, digest)
 
-    def _scan(self, data: Buffer) -> _Scanned:
-        _, header = scan_file(data)
-        digest = hashlib.sha256(data).hexdigest()
-        return _Scanned(header, identify(header, self._default_encoding), len(data), digest)
+    def _scan(self, data: Buffer, known: KnownMeta) -> _Scanned:
+        with memoryview(data) as view, view[known.dataset_offset :] as dataset:
+            header = scan_dataset(
+                dataset, known.transfer_syntax_uid, base_offset=known.dataset_offset
+            )
+        return _Scanned(header, identify(header, self._default_encoding), len(data))
 
     async def _keep(
         self, instance: ReceivedInstance, scanned: _Scanned, origin: Origin
     ) -> StoreReceipt:
         _must_agree(instance, scanned)
+        ids = public_ids(scanned.identity)
         if self._limits is None:
-            return await self._put_and_announce(instance, scanned, origin)
-        async with self._limits.room_for(public_ids(scanned.identity), scanned.size_bytes):
-            return await self._put_and_announce(instance, scanned, origin)
+            return await self._put_and_announce(instance, scanned, ids, origin)
+        async with self._limits.room_for(ids, scanned.size_bytes):
+            return await self._put_and_announce(instance, scanned, ids, origin)
 
     async def _put_and_announce(
-        self, instance: ReceivedInstance, scanned: _Scanned, origin: Origin
+        self, instance: ReceivedInstance, scanned: _Scanned, ids: PublicIds, origin: Origin
     ) -> StoreReceipt:
         receipt_id = new_receipt_id()
         key = object_key(receipt_id)
-        await self._objects.put(key, instance.source)
+        sha256 = scanned.sha256
+        if sha256:
+            await self._objects.put(key, instance.source)
+        else:
+            digest = hashlib.sha256()
+            await self._objects.put(key, instance.source, digest=digest)
+            sha256 = digest.hexdigest()
         header = scanned.header
         event = InstanceStored(
             object_key=key,
             size_bytes=scanned.size_bytes,
-            sha256=scanned.sha256,
+            sha256=sha256,
             transfer_syntax_uid=header.transfer_syntax_uid,
             received_at=received_at(receipt_id),
             origin=origin,
@@ -177,9 +199,12 @@ class StoreInstance:
             pixel_data_vr=pixel_data_vr_metadata(header),
         )
         position = await self._publisher.publish(event, message_id=key)
-        return StoreReceipt(
-            key, scanned.size_bytes, scanned.identity, public_ids(scanned.identity), position
-        )
+        return StoreReceipt(key, scanned.size_bytes, scanned.identity, ids, position)
+
+
+def _known_of(data: Buffer) -> KnownMeta:
+    meta = read_file_meta(data)
+    return KnownMeta(meta.transfer_syntax_uid, meta.dataset_offset)
 
 
 def _must_agree(instance: ReceivedInstance, scanned: _Scanned) -> None:

@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
 import structlog
 
-from lanthorn_core.errors import NotAuthorized
-from lanthorn_dimse_gateway.access import AccessPolicy, Requestor, Service
+from lanthorn_dimse import Association, CommandField, Request
+from lanthorn_dimse_gateway.access import Service
+from lanthorn_dimse_gateway.contexts import VERIFICATION
 from lanthorn_dimse_gateway.metrics import ECHOES
-from lanthorn_dimse_gateway.scp.answer import SUCCESS, Answer, refuse
+from lanthorn_dimse_gateway.scp.answer import SUCCESS, answer
 
 log = structlog.get_logger(__name__)
 
+_TRANSFER_SYNTAXES: Final = (
+    "1.2.840.10008.1.2",  # Implicit VR Little Endian
+    "1.2.840.10008.1.2.1",  # Explicit VR Little Endian
+    "1.2.840.10008.1.2.2",  # Explicit VR Big Endian
+)
+_ANSWERED: Final = ECHOES.labels("0000")
 
-def answer_echo(access: AccessPolicy, requestor: Requestor) -> Answer:
-    """Answer one C-ECHO request (PS3.7 Section 9.1.5).
 
-    Returns
-    -------
-    Answer
-        0000, or 0124 (not authorized) for a peer without `AllowEcho`.
-    """
-    if access.allows(requestor, Service.ECHO):
-        answer = SUCCESS
+class EchoScp:
+    """Answers C-ECHO requests (PS3.7 Section 9.1.5)."""
+
+    command: Final = CommandField.C_ECHO_RQ
+    service: Final = Service.ECHO
+    abstract_syntaxes: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+        {VERIFICATION: _TRANSFER_SYNTAXES}
+    )
+
+    async def serve(self, assoc: Association, request: Request) -> None:
+        """Answer 0000."""
+        await answer(assoc, request, SUCCESS)
+        _ANSWERED.inc()
         log.info("c_echo_answered")
-    else:
-        answer = refuse(NotAuthorized("C-ECHO is not allowed"), NotAuthorized.c_store)
-        log.warning("c_echo_refused", error=NotAuthorized.slug)
-    ECHOES.labels(f"{answer.status:04X}").inc()
-    return answer

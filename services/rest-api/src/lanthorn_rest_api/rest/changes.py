@@ -1,4 +1,4 @@
-"""The log of changes (reference 2.2); that of exports is empty, because nothing is exported yet."""
+"""The log of changes (reference 2.2)."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ async def list_changes(request: Request, services: ServicesDep) -> Response:
         return json_answer(_page_json(await services.reader.last_change()))
     to = parameters.get("to")
     page = await services.reader.changes(
-        since=_number(parameters.get("since"), 0),
-        to=None if to is None else _number(to, LARGEST),
-        limit=_number(parameters.get("limit"), DEFAULT_LIMIT),
+        since=number_or(parameters.get("since"), 0),
+        to=None if to is None else number_or(to, LARGEST),
+        limit=number_or(parameters.get("limit"), DEFAULT_LIMIT),
         types=types,
     )
     return json_answer(_page_json(page))
@@ -71,19 +71,7 @@ async def clear_changes(services: ServicesDep) -> Response:
     return empty_answer()
 
 
-@router.get("/exports")
-async def list_exports() -> Response:
-    """Show the log of exports."""
-    return json_answer({"Done": True, "Exports": [], "Last": 0})
-
-
-@router.delete("/exports")
-async def clear_exports() -> Response:
-    """Empty the log of exports, which it is."""
-    return empty_answer()
-
-
-def _number(text: str | None, default: int) -> int:
+def number_or(text: str | None, default: int) -> int:
     """Read a number; Orthanc takes the default where there is none, and so do its clients."""
     if text is None or not (text.isascii() and text.isdigit()):
         return default

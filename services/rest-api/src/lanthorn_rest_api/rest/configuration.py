@@ -1,4 +1,4 @@
-"""Neighbours as they are configured, and what is not there yet (reference 2.12, 2.13, 2.14)."""
+"""Peers as they are configured (reference 2.14)."""
 
 from __future__ import annotations
 
@@ -7,41 +7,13 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from lanthorn_core.errors import InexistentItem, UnknownResource
+from lanthorn_core.errors import UnknownResource
 from lanthorn_core.runtime.settings import Peer
 from lanthorn_rest_api.answers import json_answer
 from lanthorn_rest_api.parameters import flag
 from lanthorn_rest_api.services import ServicesDep
 
 router = APIRouter()
-
-
-@router.get("/modalities")
-async def list_modalities(request: Request, services: ServicesDep) -> Response:
-    """List the remote application entities, by name or with their configuration."""
-    modalities = services.settings.dicom_modalities
-    if flag(request.query_params, "expand"):
-        return json_answer(
-            {name: remote.model_dump(by_alias=True) for name, remote in modalities.items()}
-        )
-    return json_answer(sorted(modalities))
-
-
-@router.get("/modalities/{name}")
-async def list_modality_routes(name: str, services: ServicesDep) -> Response:
-    """List what can be asked of a remote application entity."""
-    if name not in services.settings.dicom_modalities:
-        raise UnknownResource
-    return json_answer(["configuration"])
-
-
-@router.get("/modalities/{name}/configuration")
-async def show_modality(name: str, services: ServicesDep) -> Response:
-    """Show the configuration of a remote application entity."""
-    remote = services.settings.dicom_modalities.get(name)
-    if remote is None:
-        raise InexistentItem(f"No modality with symbolic name: {name}")
-    return json_answer(remote.model_dump(by_alias=True))
 
 
 @router.get("/peers")
@@ -81,15 +53,3 @@ def peer_json(peer: Peer) -> dict[str, Any]:
     if peer.username:
         answer |= {"Username": peer.username, "Password": None}
     return answer
-
-
-@router.get("/jobs")
-async def list_jobs() -> Response:
-    """List the jobs, of which there are none."""
-    return json_answer([])
-
-
-@router.get("/queries")
-async def list_queries() -> Response:
-    """List the queries to remote application entities, of which there are none."""
-    return json_answer([])

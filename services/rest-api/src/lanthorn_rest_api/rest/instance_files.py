@@ -1,10 +1,11 @@
-"""`GET /instances/{id}/file`: the bytes as they were received, or DICOM JSON (reference 2.6).
+"""`GET /instances/{id}/file`: the bytes as received, transcoded, or DICOM JSON (reference 2.6).
 
 This is a plain ASGI route: bulk bytes do not pass through a framework's response machinery.
 """
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Final
 
@@ -22,7 +23,7 @@ from lanthorn_rest_api.hot_objects import SMALL_BYTES, HotObjects
 from lanthorn_rest_api.instance_json import DICOM_JSON_TYPE, dicom_json_answer
 from lanthorn_rest_api.services import Services, services_of
 from lanthorn_rest_api.streaming import until_disconnect
-from lanthorn_rest_api.transcoding import refuse_transcoding
+from lanthorn_rest_api.transcoding import transcoding_of
 
 log = structlog.get_logger(__name__)
 
@@ -50,18 +51,21 @@ class InstanceFile:
             await answer(scope, receive, send)
             return
         filename = f"{instance.public_id}.dcm"
+        size_bytes: int | None = instance.size_bytes
+        chunks: AsyncIterator[bytes] | None = None
         if scope["query_string"]:
             parameters = request.query_params
-            transcode = parameters.get("transcode")
-            if transcode is not None and transcode != instance.transfer_syntax_uid:
-                refuse_transcoding(transcode)
+            transcoding = transcoding_of(parameters, services.settings)
+            transcode = transcoding.request_for(instance) if transcoding else None
+            if transcode is not None:
+                chunks, size_bytes = services.renderer.transcode(transcode), None
             filename = parameters.get("filename", filename)
         start = {
             "type": "http.response.start",
             "status": HTTPStatus.OK,
-            "headers": _headers(instance, filename),
+            "headers": _headers(size_bytes, filename),
         }
-        if instance.size_bytes <= SMALL_BYTES:
+        if chunks is None and instance.size_bytes <= SMALL_BYTES:
             body = await self._hot_objects(services).get(instance.object_key)
             await send(start)
             await send({"type": "http.response.body", "body": body})
@@ -70,7 +74,7 @@ class InstanceFile:
         async def send_all() -> None:
             # Not before the first bytes are there: until then, an error can still be told.
             has_started = False
-            async for chunk in services.objects.stream(instance.object_key):
+            async for chunk in chunks or services.objects.stream(instance.object_key):
                 if not has_started:
                     has_started = True
                     await send(start)
@@ -111,11 +115,10 @@ async def stored_instance(connection: HTTPConnection, public_id: str) -> StoredI
     return found[0]
 
 
-def _headers(instance: StoredInstance, filename: str) -> list[tuple[bytes, bytes]]:
-    headers = [
-        (b"content-type", b"application/dicom"),
-        (b"content-length", str(instance.size_bytes).encode()),
-    ]
+def _headers(size_bytes: int | None, filename: str) -> list[tuple[bytes, bytes]]:
+    headers = [(b"content-type", b"application/dicom")]
+    if size_bytes is not None:
+        headers.append((b"content-length", str(size_bytes).encode()))
     if filename:
         headers.append((b"content-disposition", disposition(filename).encode("latin-1")))
     return headers

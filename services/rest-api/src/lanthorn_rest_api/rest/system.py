@@ -47,7 +47,7 @@ def system_json(settings: Settings) -> dict[str, Any]:
         "DatabaseServerIdentifier": public_id(settings.name, settings.dicom_aet),
         "DatabaseVersion": 6,
         "DicomAet": settings.dicom_aet,
-        "DicomDefaultRetrieveMethod": "C-MOVE",
+        "DicomDefaultRetrieveMethod": settings.dicom_default_retrieve_method,
         "DicomPort": settings.dicom_port,
         "HasLabels": True,
         "HttpPort": settings.http_port,
@@ -94,9 +94,9 @@ async def show_statistics(services: ServicesDep) -> Response:
 
 
 @router.get("/plugins")
-async def list_plugins() -> Response:
+async def list_plugins(services: ServicesDep) -> Response:
     """List the plugins; what others need plugins for is built in."""
-    return json_answer([EXPLORER_EXTENSIONS])
+    return json_answer([EXPLORER_EXTENSIONS, *_built_in(services.settings)])
 
 
 @router.get(f"/plugins/{EXPLORER_EXTENSIONS}")
@@ -107,6 +107,23 @@ async def explorer_extensions() -> Response:
 
 
 @router.get("/plugins/{name}")
-async def show_plugin(name: str) -> Response:
-    """Describe a plugin."""
-    raise UnknownResource
+async def show_plugin(name: str, services: ServicesDep) -> Response:
+    """Describe a plugin, or what Orthanc has as one."""
+    description = _built_in(services.settings).get(name)
+    if description is None:
+        raise UnknownResource
+    return json_answer(
+        {
+            "Description": description,
+            "ExtendsOrthancExplorer": False,
+            "ID": name,
+            "Version": ORTHANC_VERSION,
+        }
+    )
+
+
+def _built_in(settings: Settings) -> dict[str, str]:
+    """Services that clients look for among the plugins, with what they are."""
+    if not settings.worklists.enable:
+        return {}
+    return {"worklists": "Serves DICOM modality worklists, and lets REST clients manage them."}

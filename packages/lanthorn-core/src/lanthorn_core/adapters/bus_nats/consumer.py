@@ -19,6 +19,7 @@ from lanthorn_core.ports.bus import Delivery, StreamPosition
 
 CONSUMER: Final = "indexer"
 BATCH: Final = 500
+_TOKENS_WITHOUT_DOMAIN: Final = 9
 
 
 class NatsConsumer:
@@ -50,12 +51,20 @@ class NatsConsumer:
                 await self._client.publish(self._replies.pop(delivery.position.sequence), b"+ACK")
 
     def _delivery(self, message: Msg) -> Delivery:
-        sequence = message.metadata.sequence
+        sequence, delivered = _sequences(message.reply)
         self._delivered += 1
-        if sequence.consumer != self._delivered:
+        if delivered != self._delivered:
             raise BusUnavailable(f"Delivery {self._delivered} is missing from the stream")
-        self._replies[sequence.stream] = message.reply
-        return Delivery(StreamPosition(self.last_position.epoch, sequence.stream), message.data)
+        self._replies[sequence] = message.reply
+        return Delivery(StreamPosition(self.last_position.epoch, sequence), message.data)
+
+
+def _sequences(reply: str) -> tuple[int, int]:
+    """Read the number in the stream and the number of the delivery; nothing else is of use here."""
+    tokens = reply.split(".")
+    # $JS.ACK, then (since NATS 2.11) domain and account, then stream, consumer, times delivered.
+    place = 5 if len(tokens) == _TOKENS_WITHOUT_DOMAIN else 7
+    return int(tokens[place]), int(tokens[place + 1])
 
 
 @asynccontextmanager

@@ -8,6 +8,8 @@ Lanthorn's architecture, section 1.
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
@@ -18,6 +20,7 @@ from prometheus_client import Counter, Histogram
 from lanthorn_core.adapters.index_postgres.pool import translated
 from lanthorn_core.errors import BusUnavailable, IndexUnavailable
 from lanthorn_core.ports.bus import EventPublisher, IndexSignals, StreamPosition
+from lanthorn_core.ports.index import Answer
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +65,7 @@ class IndexBarrier:
         self._signals = signals
         self._timeout_s = timeout_s
         self._applied = StreamPosition("", 0)
+        self._was_behind = False
         self._announced = asyncio.Event()
         self._inquiry: asyncio.Future[StreamPosition] | None = None
         self._queue = asyncio.Lock()
@@ -70,6 +74,52 @@ class IndexBarrier:
         """Wake those who wait: the indexer has committed something."""
         self._announced.set()
         self._announced = asyncio.Event()
+
+    async def read(self, read: Callable[[], Awaitable[Answer]]) -> tuple[Answer, bool]:
+        """Read behind the barrier; where little arrives, without waiting for it first.
+
+        The stream's leader is asked while `read` runs. If what it then names was known to be
+        applied before `read` began, the answer has it all; if not, it is read once more when it
+        is. After such a disappointment the next call waits first, until the index keeps up again.
+
+        Returns
+        -------
+        answer
+            What `read` returned.
+        bool
+            False as in `wait`.
+        """
+        if not self._was_behind:
+            known = self._applied
+            started = time.perf_counter()
+            inquiry = asyncio.gather(self._ask_in_time())  # it runs beside the read
+            try:
+                answer: Answer | IndexUnavailable = await read()
+            except IndexUnavailable as error:  # perhaps starting again: the barrier waits for it
+                answer = error
+            except BaseException:
+                inquiry.cancel()
+                raise
+            (target,) = await inquiry
+            if target is None or _reaches(known, target):
+                WAITS.observe(time.perf_counter() - started)
+                if isinstance(answer, IndexUnavailable):
+                    raise answer
+                return answer, target is not None
+        is_current = await self.wait()
+        return await read(), is_current
+
+    async def _ask_in_time(self) -> StreamPosition | None:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._last_position()
+        except TimeoutError:
+            self._miss()
+            return None
+
+    def _miss(self) -> None:
+        MISSES.inc()
+        log.warning("index_barrier_timed_out", timeout_s=self._timeout_s)
 
     async def wait(self) -> bool:
         """Wait until everything acknowledged before this call is in the index.
@@ -84,14 +134,14 @@ class IndexBarrier:
                 async with asyncio.timeout(self._timeout_s):
                     await self._wait()
             except TimeoutError:
-                MISSES.inc()
-                log.warning("index_barrier_timed_out", timeout_s=self._timeout_s)
+                self._miss()
                 return False
         return True
 
     async def _wait(self) -> None:
         target = await self._last_position()
-        while not self._reached(target):
+        self._was_behind = not _reaches(self._applied, target)
+        while not _reaches(self._applied, target):
             announced = self._announced
             # A database or stream that does not answer may be starting again: the time limit
             # of `wait` ends this, and the query that follows says what is wrong.
@@ -99,16 +149,11 @@ class IndexBarrier:
                 async with translated():
                     (row,) = await self._pool.fetch(_APPLIED)
                 self._applied = StreamPosition(row["stream_epoch"], row["applied_sequence"])
-            if not self._reached(target):
+            if not _reaches(self._applied, target):
                 await self._signals.ask()
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self.POLL_S):
                         await announced.wait()
-
-    def _reached(self, target: StreamPosition) -> bool:
-        if target.sequence == 0:  # a stream that never held anything
-            return True
-        return self._applied.epoch == target.epoch and self._applied.sequence >= target.sequence
 
     async def _last_position(self) -> StreamPosition:
         """Ask the leader, once for all who arrived before the asking began.
@@ -139,3 +184,9 @@ class IndexBarrier:
                 raise
             mine.set_result(position)
             return position
+
+
+def _reaches(applied: StreamPosition, target: StreamPosition) -> bool:
+    if target.sequence == 0:  # a stream that never held anything
+        return True
+    return applied.epoch == target.epoch and applied.sequence >= target.sequence

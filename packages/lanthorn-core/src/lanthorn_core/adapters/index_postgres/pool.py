@@ -56,9 +56,19 @@ async def _leave_as_it_is(_connection: asyncpg.Connection) -> None:
 
 @asynccontextmanager
 async def open_pool(
-    database_url: str, *, application: str, read_only: bool, size: int = 8
+    database_url: str,
+    *,
+    application: str,
+    read_only: bool,
+    size: int = 8,
+    lazy: bool = False,
+    stateless: bool = False,
 ) -> AsyncIterator[asyncpg.Pool]:
     """Open a pool of at most `size` connections.
+
+    A `lazy` one connects when it is first asked: a database that is down then is told there. Users
+    of a `stateless` one leave no settings or locks behind, which saves a round trip each time a
+    connection is given back; readers never do.
 
     Raises
     ------
@@ -76,11 +86,10 @@ async def open_pool(
     async with translated():
         pool = await asyncpg.create_pool(
             database_url,
-            min_size=1,
+            min_size=0 if lazy else 1,
             max_size=size,
             init=init_connection,
-            # Readers leave no state behind: a round trip less each time one is given back.
-            reset=_leave_as_it_is if read_only else None,
+            reset=_leave_as_it_is if read_only or stateless else None,
             command_timeout=30,
             server_settings=settings,
         )

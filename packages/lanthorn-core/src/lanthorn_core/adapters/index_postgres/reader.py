@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import asyncpg
 
 from lanthorn_core.adapters.index_postgres.barrier import IndexBarrier
 from lanthorn_core.adapters.index_postgres.pool import translated
-from lanthorn_core.adapters.index_postgres.search import Statement, build, window
+from lanthorn_core.adapters.index_postgres.search import (
+    Statement,
+    build,
+    page_of_texts,
+    window,
+)
 from lanthorn_core.adapters.sqlfile import load_statements
 from lanthorn_core.model import LEVELS, Level
 from lanthorn_core.ports.index import (
+    Answer,
     Change,
     ChangesPage,
     FindQuery,
@@ -20,6 +26,7 @@ from lanthorn_core.ports.index import (
     Revision,
     Statistics,
     StoredInstance,
+    TextPage,
 )
 
 SQL: Final = load_statements(__package__, "reads.sql")
@@ -44,9 +51,23 @@ class PostgresIndexReader:
     async def find_ids(self, query: FindQuery) -> list[str]:
         """Public ids of what matches."""
         statement = build(query)
-        text = f"SELECT {query.level.lower()}.public_id FROM {statement.source}{statement.where}"
+        text = f"SELECT {query.level.lower()}.public_id FROM {statement.source()}{statement.where}"
         text += window(statement, query)
         return [row["public_id"] for row in await self._fetch(text, *statement.parameters)]
+
+    async def read_current(self, read: Callable[[], Awaitable[Answer]]) -> tuple[Answer, bool]:
+        """Read behind the index barrier."""
+        return await self._barrier.read(read)
+
+    async def find_texts(
+        self, query: FindQuery, keywords: tuple[str, ...], *, after: int = 0
+    ) -> TextPage:
+        """Attributes of what matches, page by page."""
+        text, parameters, most = page_of_texts(query, keywords, after)
+        rows = await self._fetch(text, *parameters)
+        if not most or len(rows) <= most:
+            return TextPage(rows, is_last=True)
+        return TextPage(rows[:most], is_last=False)
 
     async def find(self, query: FindQuery) -> list[Resource]:
         """Resources that match."""
@@ -58,7 +79,7 @@ class PostgresIndexReader:
     async def count(self, query: FindQuery) -> int:
         """How many match, the window ignored."""
         statement = build(query)
-        text = f"SELECT count(*) FROM {statement.source}{statement.where}"
+        text = f"SELECT count(*) FROM {statement.source()}{statement.where}"
         return int((await self._fetch(text, *statement.parameters))[0][0])
 
     async def resource(self, level: Level, public_id: str) -> Resource | None:
@@ -82,7 +103,8 @@ class PostgresIndexReader:
     async def ancestor(self, level: Level, public_id: str, ancestor: Level) -> str | None:
         """Id of the resource of level `ancestor` above this one."""
         statement = build(FindQuery(level=level, ancestors=[(level, public_id)]))
-        text = f"SELECT {ancestor.lower()}.public_id FROM {statement.source}{statement.where}"
+        column = f"{ancestor.lower()}.public_id"
+        text = f"SELECT {column} FROM {statement.source(column)}{statement.where}"
         rows = await self._fetch(text, *statement.parameters)
         return rows[0]["public_id"] if rows else None
 
@@ -99,6 +121,14 @@ class PostgresIndexReader:
             statement = SQL["stored_instances"].format(level=level.lower())
             rows = await self._fetch(statement, public_id)
         return [StoredInstance(**row) for row in rows]
+
+    async def first_instances(
+        self, level: Level, public_ids: Sequence[str]
+    ) -> dict[str, StoredInstance]:
+        """For each resource that exists the first of its instances."""
+        statement = SQL["first_instances"].format(level=level.lower())
+        rows = await self._fetch(statement, list(public_ids))
+        return {row["resource_id"]: StoredInstance(*row[1:]) for row in rows}
 
     async def computed_tags(
         self, level: Level, public_ids: Sequence[str], keywords: Sequence[str]
@@ -176,12 +206,12 @@ class PostgresIndexReader:
 def _select(level: Level, statement: Statement) -> str:
     table = level.lower()
     mine = f"level = {level.depth} AND resource_pk = {table}.{table}_pk"
-    return (
+    columns = (
         f"{SQL[f'select_{table}'].strip()}, "
         f"ARRAY(SELECT name FROM label WHERE {mine} ORDER BY name) AS labels, "
-        f"(SELECT jsonb_object_agg(name, value) FROM user_metadata WHERE {mine}) AS user_metadata "
-        f"FROM {statement.source}{statement.where}"
+        f"(SELECT jsonb_object_agg(name, value) FROM user_metadata WHERE {mine}) AS user_metadata"
     )
+    return f"{columns} FROM {statement.source(columns)}{statement.where}"
 
 
 def _resource(level: Level, row: asyncpg.Record) -> Resource:

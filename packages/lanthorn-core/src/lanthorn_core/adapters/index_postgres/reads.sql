@@ -48,6 +48,19 @@ FROM instance JOIN series USING (series_pk) JOIN study USING (study_pk)
 WHERE {level}.public_id = $1
 ORDER BY study_pk, series_pk, index_in_series, instance_pk
 
+-- name: first_instances
+SELECT resource.public_id AS resource_id, first.*
+FROM {level} AS resource CROSS JOIN LATERAL (
+    SELECT instance.public_id, object_key, instance.size_bytes, sop_class_uid,
+        instance.main_tags ->> 'SOPInstanceUID' AS sop_instance_uid, transfer_syntax_uid,
+        pixel_data_offset, number_of_frames
+    FROM instance JOIN series USING (series_pk) JOIN study USING (study_pk)
+    WHERE {level}_pk = resource.{level}_pk
+    ORDER BY study_pk, series_pk, index_in_series, instance_pk
+    LIMIT 1
+) AS first
+WHERE resource.public_id = ANY($1::text[])
+
 -- name: stored_instance
 SELECT public_id, object_key, size_bytes, sop_class_uid,
     main_tags ->> 'SOPInstanceUID' AS sop_instance_uid, transfer_syntax_uid,

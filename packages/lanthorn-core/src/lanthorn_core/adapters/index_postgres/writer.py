@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import groupby
 from typing import Any, Final
 
 import asyncpg
+import msgspec
 import structlog
 
 from lanthorn_core.adapters.index_postgres.plan import BatchPlan, Tally, plan_batch
@@ -123,8 +123,8 @@ class PostgresIndexWriter:
             first = _first_of_each(fresh, level)
             columns: list[list[Any]] = [
                 list(first),
-                [json.dumps(entry.main_tags[level]) for entry in first.values()],
-                [json.dumps(entry.metadata[level]) for entry in first.values()],
+                [_json(entry.main_tags[level]) for entry in first.values()],
+                [_json(entry.metadata[level]) for entry in first.values()],
             ]
             if level is not Level.PATIENT:
                 columns.append([parents[_parent_id(entry, level)] for entry in first.values()])
@@ -137,8 +137,8 @@ class PostgresIndexWriter:
         await self._connection.execute(
             SQL["insert_instances"],
             [entry.public_ids.instance for entry in fresh],
-            [json.dumps(entry.main_tags[Level.INSTANCE]) for entry in fresh],
-            [json.dumps(entry.metadata[Level.INSTANCE]) for entry in fresh],
+            [_json(entry.main_tags[Level.INSTANCE]) for entry in fresh],
+            [_json(entry.metadata[Level.INSTANCE]) for entry in fresh],
             [parents[entry.public_ids.series] for entry in fresh],
             [entry.event.object_key for entry in fresh],
             [entry.event.size_bytes for entry in fresh],
@@ -191,8 +191,8 @@ class PostgresIndexWriter:
         await self._connection.execute(
             SQL["reindex_instances"],
             [entry.public_ids.instance for entry in entries],
-            [json.dumps(entry.main_tags[Level.INSTANCE]) for entry in entries],
-            [json.dumps(entry.metadata[Level.INSTANCE]) for entry in entries],
+            [_json(entry.main_tags[Level.INSTANCE]) for entry in entries],
+            [_json(entry.metadata[Level.INSTANCE]) for entry in entries],
             [entry.index_in_series for entry in entries],
             [entry.number_of_frames for entry in entries],
         )
@@ -200,8 +200,8 @@ class PostgresIndexWriter:
             first = _first_of_each(entries, level)
             columns: list[list[Any]] = [
                 list(first),
-                [json.dumps(entry.main_tags[level]) for entry in first.values()],
-                [json.dumps(entry.metadata[level]) for entry in first.values()],
+                [_json(entry.main_tags[level]) for entry in first.values()],
+                [_json(entry.metadata[level]) for entry in first.values()],
             ]
             columns += _columns_of_one_level(level, first.values())
             await self._connection.execute(SQL[f"reindex_{_TABLES[level]}"], *columns)
@@ -322,9 +322,13 @@ def _first_of_each(entries: Sequence[InstanceEntry], level: Level) -> dict[str, 
     return first
 
 
+def _json(tags: Mapping[str, str]) -> str:
+    return msgspec.json.encode(tags).decode()
+
+
 def _columns_of_one_level(level: Level, entries: Iterable[InstanceEntry]) -> list[list[Any]]:
     if level is Level.STUDY:
-        return [[json.dumps(entry.main_tags[Level.PATIENT]) for entry in entries]]
+        return [[_json(entry.main_tags[Level.PATIENT]) for entry in entries]]
     if level is Level.SERIES:
         return [[entry.expected_number_of_instances for entry in entries]]
     return []

@@ -1,0 +1,1 @@
+"""Jobs on PostgreSQL: rows claimed with leases."""

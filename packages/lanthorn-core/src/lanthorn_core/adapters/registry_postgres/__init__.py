@@ -1,0 +1,1 @@
+"""Remote AEs, queries of them, and exports to them, in PostgreSQL."""

@@ -1,0 +1,1 @@
+"""Worklist items in PostgreSQL."""

@@ -1,0 +1,1 @@
+"""Jobs that need DIMSE: the gateway's runners of them."""

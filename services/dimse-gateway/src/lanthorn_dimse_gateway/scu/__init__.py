@@ -1,0 +1,1 @@
+"""Services that the gateway uses of other application entities (SCU)."""
