@@ -265,15 +265,18 @@ def test_the_way_to_a_new_folder_is_synced_once(tmp_path: Path, slow_syncs: Slow
 
 
 async def test_a_file_in_the_page_cache_is_read_without_waiting(tmp_path: Path) -> None:
+    data, buffer = os.urandom(600_000), bytearray(1 << 20)
     async with FilesystemObjectStore(tmp_path / "objects") as store:
-        await store.put(KEY, [bytes(600_000)])
+        await store.put(KEY, [data])
         await store.get(KEY)
-        assert store.get_cached(KEY) == bytes(600_000)
+        assert store.read_cached(KEY, buffer) == len(data)
+        assert buffer[: len(data)] == data
+        assert store.read_cached(KEY, bytearray(len(data) - 1)) is None
         descriptor = os.open(tmp_path / "objects" / KEY, os.O_RDONLY)
         try:
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         finally:
             os.close(descriptor)
         # A file system that lives in memory has it all the same.
-        assert store.get_cached(KEY) in (None, bytes(600_000))
-        assert await store.get(KEY) == bytes(600_000)
+        assert store.read_cached(KEY, buffer) in (None, len(data))
+        assert await store.get(KEY) == data

@@ -29,6 +29,7 @@ from tests.fixtures.gateway import (
     context_results,
     data_value,
     dataset_pdu,
+    element,
     implicit_dataset,
     pdu,
     read_pdu,
@@ -226,6 +227,17 @@ def test_a_peer_that_breaks_the_rules_is_aborted(running_gateway: RunGateway, se
             assert content[2] == 2, "the service provider aborts"
         assert serves(gateway)
         assert gateway.spool_files == []
+
+
+def test_an_operation_that_nobody_provides_is_answered_and_the_association_goes_on(
+    running_gateway: RunGateway,
+) -> None:
+    find = element(0x0100, b"\x20\x00") + element(0x0110, b"\x07\x00")
+    with running_gateway() as gateway, gateway.connected() as connection:
+        connection.sendall(command_pdu(find + element(0x0800, b"\x01\x01")))
+        assert read_status(connection) == 0x0211, "unrecognized operation (PS3.7 Annex C)"
+        connection.sendall(C_STORE + dataset_pdu(implicit_dataset()))
+        assert read_status(connection) == 0
 
 
 def test_mutated_pdus_leave_the_service_up(running_gateway: RunGateway) -> None:

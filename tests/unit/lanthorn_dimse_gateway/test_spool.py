@@ -159,6 +159,31 @@ async def test_who_no_longer_waits_for_a_buffer_does_not_get_one(tmp_path: Path)
     assert await third.whole() == b"METAthird"
 
 
+async def test_who_gives_up_while_it_waits_is_no_longer_held_back(tmp_path: Path) -> None:
+    budget = ByteBudget(BUFFER_BYTES)
+    first = Sender(tmp_path, budget)
+    second = Sender(tmp_path, budget)
+    second.spooled.discard()
+    assert not second.is_held, "the association goes on with its next request"
+    first.spooled.discard()
+
+
+async def test_a_bug_in_the_writing_thread_is_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(AlignedFile, "write", fail)
+    sender = Sender(tmp_path)
+    await sender.send_data(bytes(BIG))
+    with pytest.raises(ZeroDivisionError):
+        await sender.spooled.finish()
+    sender.spooled.discard()
+    assert entries(tmp_path) == []
+    assert sender.budget.in_flight_bytes == 0
+
+
 async def test_one_buffer_is_enough_for_any_object(tmp_path: Path) -> None:
     sender = Sender(tmp_path, ByteBudget(BUFFER_BYTES))
     data = os.urandom(BIG)

@@ -1,7 +1,7 @@
 """A-ASSOCIATE-RQ and A-ASSOCIATE-AC.
 
-Presentation contexts are walked here, so that their number and size are known before anything is
-made of them; user information items and everything that is sent are pynetdicom's.
+What comes in is walked here, so that its number and size are known before anything is made of it;
+what is sent is encoded by pynetdicom's items.
 
 References
 ----------
@@ -26,10 +26,9 @@ from lanthorn_dimse.negotiation import (
     AssociateRequest,
     ContextResult,
     ProposedContext,
-    Roles,
-    UserIdentity,
 )
 from lanthorn_dimse.pdus import AbortReason
+from lanthorn_dimse.user_information import UserInformation
 
 _T = TypeVar("_T")
 
@@ -48,19 +47,6 @@ _PROTOCOL_VERSION: Final = struct.Struct(">H")
 
 _ITEMS: Final = 16384
 """More items than 128 presentation contexts with every transfer syntax there is."""
-
-_USER_ITEMS: Final[dict[int, Any]] = {
-    0x51: pdu_items.MaximumLengthSubItem,
-    0x52: pdu_items.ImplementationClassUIDSubItem,
-    0x53: pdu_items.AsynchronousOperationsWindowSubItem,
-    0x54: pdu_items.SCP_SCU_RoleSelectionSubItem,
-    0x55: pdu_items.ImplementationVersionNameSubItem,
-    0x56: pdu_items.SOPClassExtendedNegotiationSubItem,
-    0x58: pdu_items.UserIdentitySubItemRQ,
-    0x59: pdu_items.UserIdentitySubItemAC,
-}
-"""The user information sub-items that mean something here; PS3.8 Section 9.3.1: others are
-ignored."""
 
 
 def request_pdu(request: AssociateRequest) -> bytes:
@@ -142,8 +128,9 @@ def _application_context(name: str) -> Any:
 
 def _transfer_syntax(uid: str) -> Any:
     item = pdu_items.TransferSyntaxSubItem()
-    # Its own check refuses UIDs that a peer may well propose; what it proposed it gets back.
-    item._transfer_syntax_name = _Uid(uid)
+    # Its own check refuses UIDs that a peer may well propose; what it proposed it gets back, as far
+    # as it was ASCII.
+    item._transfer_syntax_name = _Uid(uid.encode("ascii", "replace").decode())
     return item
 
 
@@ -199,7 +186,7 @@ def decode_request(body: bytes) -> AssociateRequest:
     walk = _Walk(body)
     contexts: dict[int, ProposedContext] = {}
     application_context_name = ""
-    user: list[Any] = []
+    user = UserInformation()
     for kind, start, end in walk.items(_FIXED_BYTES, len(body)):
         if kind == _APPLICATION_CONTEXT:
             application_context_name = walk.uid(start, end)
@@ -209,19 +196,19 @@ def decode_request(body: bytes) -> AssociateRequest:
                 raise _invalid("a presentation context ID comes twice")
             contexts[context.context_id] = context
         elif kind == _USER_INFORMATION:
-            user = walk.user_items(start, end)
+            user = walk.user_information(start, end)
     return AssociateRequest(
         calling_ae_title=_ae_title(body[20:36]),
         called_ae_title=_ae_title(body[4:20]),
         contexts=tuple(contexts.values()),
-        roles=_roles(user),
-        extended=_extended(user),
-        user_identity=_user_identity(user),
-        maximum_length=_maximum_length(user),
-        asynchronous_operations=_asynchronous_operations(user),
+        roles=user.roles,
+        extended=user.extended,
+        user_identity=user.user_identity,
+        maximum_length=user.maximum_length or 0,
+        asynchronous_operations=user.asynchronous_operations,
         application_context_name=application_context_name,
-        implementation_class_uid=_implementation_class_uid(user),
-        implementation_version_name=_implementation_version_name(user),
+        implementation_class_uid=user.implementation_class_uid,
+        implementation_version_name=user.implementation_version_name,
     )
 
 
@@ -236,25 +223,22 @@ def decode_acceptance(body: bytes, request: AssociateRequest) -> AssociateAccept
     abstract_syntaxes = {each.context_id: each.abstract_syntax for each in request.contexts}
     walk = _Walk(body)
     contexts: list[AnsweredContext] = []
-    user: list[Any] = []
+    user = UserInformation()
     for kind, start, end in walk.items(_FIXED_BYTES, len(body)):
         if kind == _ANSWERED_CONTEXT:
             context_id, result, transfer_syntax = walk.answered_context(start, end)
             abstract_syntax = abstract_syntaxes.get(context_id, "")
             contexts.append(AnsweredContext(context_id, abstract_syntax, result, transfer_syntax))
         elif kind == _USER_INFORMATION:
-            user = walk.user_items(start, end)
-    response = next(
-        (item for item in user if isinstance(item, pdu_items.UserIdentitySubItemAC)), None
-    )
+            user = walk.user_information(start, end)
     return AssociateAcceptance(
         contexts=tuple(contexts),
-        roles=_roles(user),
-        extended=_extended(user),
-        maximum_length=_maximum_length(user),
-        user_identity_response=None if response is None else response.server_response,
-        implementation_class_uid=_implementation_class_uid(user),
-        implementation_version_name=_implementation_version_name(user),
+        roles=user.roles,
+        extended=user.extended,
+        maximum_length=user.maximum_length or 0,
+        user_identity_response=user.user_identity_response,
+        implementation_class_uid=user.implementation_class_uid,
+        implementation_version_name=user.implementation_version_name,
     )
 
 
@@ -314,79 +298,12 @@ class _Walk:
                 transfer_syntax = self.uid(sub_start, sub_end)
         return self._body[start], result, transfer_syntax
 
-    def user_items(self, start: int, end: int) -> list[Any]:
-        items = []
+    def user_information(self, start: int, end: int) -> UserInformation:
+        user = UserInformation()
         for kind, sub_start, sub_end in self.items(start, end):
-            make = _USER_ITEMS.get(kind)
-            if make is None:
-                continue
-            item = make()
-            try:
-                item.decode(self._body[sub_start - 4 : sub_end])
-            except Exception as error:  # whatever pynetdicom makes of impossible values
-                raise _invalid("a user information item cannot be decoded") from error
-            items.append(item)
-        return items
+            user.add(kind, self._body[sub_start:sub_end])
+        return user
 
 
 def _ae_title(field: bytes) -> str:
     return str(field, "ascii", "replace").strip(" \0")
-
-
-def _maximum_length(user: list[Any]) -> int:
-    for item in user:
-        if isinstance(item, pdu_items.MaximumLengthSubItem):
-            return int(item.maximum_length_received or 0)
-    return 0
-
-
-def _roles(user: list[Any]) -> dict[str, Roles]:
-    return {
-        str(item.sop_class_uid): Roles(scu=bool(item.scu_role), scp=bool(item.scp_role))
-        for item in user
-        if isinstance(item, pdu_items.SCP_SCU_RoleSelectionSubItem)
-    }
-
-
-def _extended(user: list[Any]) -> dict[str, bytes]:
-    return {
-        str(item.sop_class_uid): bytes(item.service_class_application_information or b"")
-        for item in user
-        if isinstance(item, pdu_items.SOPClassExtendedNegotiationSubItem)
-    }
-
-
-def _user_identity(user: list[Any]) -> UserIdentity | None:
-    for item in user:
-        if isinstance(item, pdu_items.UserIdentitySubItemRQ):
-            return UserIdentity(
-                int(item.user_identity_type or 0),
-                bytes(item.primary_field or b""),
-                bytes(item.secondary_field or b""),
-                bool(item.positive_response_requested),
-            )
-    return None
-
-
-def _asynchronous_operations(user: list[Any]) -> tuple[int, int] | None:
-    for item in user:
-        if isinstance(item, pdu_items.AsynchronousOperationsWindowSubItem):
-            return (
-                int(item.maximum_number_operations_invoked),
-                int(item.maximum_number_operations_performed),
-            )
-    return None
-
-
-def _implementation_class_uid(user: list[Any]) -> str:
-    for item in user:
-        if isinstance(item, pdu_items.ImplementationClassUIDSubItem):
-            return str(item.implementation_class_uid or "")
-    return ""
-
-
-def _implementation_version_name(user: list[Any]) -> str:
-    for item in user:
-        if isinstance(item, pdu_items.ImplementationVersionNameSubItem):
-            return str(item.implementation_version_name or "").strip(" ")
-    return ""

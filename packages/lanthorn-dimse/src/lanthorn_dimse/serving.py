@@ -58,6 +58,7 @@ class Serving:
         self._user = user
         self._waiting: deque[Request] = deque()
         self._running: Request | None = None
+        self._running_since = 0.0
         self._receiving: Request | None = None
         self._wake: asyncio.Future[None] | None = None
         self._over = False
@@ -66,6 +67,10 @@ class Serving:
     def count(self) -> int:
         """How many complete requests there are, the one that is being handled included."""
         return len(self._waiting) + (self._running is not None)
+
+    def is_busy_since(self, moment: float) -> bool:
+        """Whether the handler has a request, which it got after that moment."""
+        return self._running is not None and self._running_since > moment
 
     def begin(self, request: Request) -> None:
         """Take a request whose data set follows."""
@@ -113,6 +118,7 @@ class Serving:
                 await self._wake
                 continue
             request = self._running = self._waiting.popleft()
+            self._running_since = asyncio.get_running_loop().time()
             failed = False
             try:
                 await self._handler.handle(self._assoc, request)

@@ -265,6 +265,10 @@ class Session:
         """Whether requests of the peer are in hand."""
         return self._serving is not None and self._serving.count > 0
 
+    def is_serving_since(self, moment: float) -> bool:
+        """Whether the request in hand was taken up after that moment of the event loop's clock."""
+        return self._serving is not None and self._serving.is_busy_since(moment)
+
     # Its end
 
     def release_indicated(self) -> None:

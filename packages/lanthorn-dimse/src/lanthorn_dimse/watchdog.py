@@ -38,6 +38,9 @@ class Watched(Protocol):
     def is_serving(self) -> bool:
         """Whether the peer waits for us."""
 
+    def is_serving_since(self, moment: float) -> bool:
+        """Whether the request in hand was taken up after that moment."""
+
 
 class Watchdog:
     """Looks after the time-outs of one association.
@@ -113,8 +116,11 @@ class Watchdog:
                 when = layer.last_received + timers.network_s
                 deadlines.append((when, "the peer stopped within a message"))
         if exchange is not None and exchange.timeout_s is not None:
-            when = max(exchange.began, layer.last_received) + exchange.timeout_s
-            if layer.write_stalled or watched.is_serving or layer.held:
+            began = max(exchange.began, layer.last_received, watched.idle_since)
+            when = began + exchange.timeout_s
+            # A request that was there before is one on whose behalf we ask (C-GET as SCP).
+            is_busy = watched.is_serving_since(exchange.began)
+            if layer.write_stalled or is_busy or layer.held:
                 # It is busy with us, or we are with it.
                 when = max(when, self._loop.time() + self._look_s)
             deadlines.append((when, "no response came"))

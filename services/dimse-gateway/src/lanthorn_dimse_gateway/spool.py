@@ -65,7 +65,7 @@ class SpooledFile:
         self._claim: asyncio.Future[None] | None = None
         self._writing: asyncio.Future[None] | None = None
         self._file: _FileOnDisk | None = None
-        self._failure: LanthornError | None = None
+        self._failure: BaseException | None = None
         self._discarded = False
         self.size_bytes = len(file_meta)
         self._await_buffer()
@@ -93,7 +93,8 @@ class SpooledFile:
         Raises
         ------
         StorageFull, StorageUnavailable
-            The file could not be written; nothing of it is left.
+            The file could not be written; nothing of it is left. Likewise after any other
+            exception of the writing thread, which is raised here.
         """
         while (pending := self._writing or self._claim) is not None:
             await asyncio.wait([pending])
@@ -113,6 +114,9 @@ class SpooledFile:
         self._overflow = b""
         if self._claim is not None:
             self._claim.cancel()
+        if self._paused:
+            self._paused = False
+            self._resume()
         if self._file is not None:
             self._file.unlink()
         if self._writing is None:
@@ -197,7 +201,7 @@ class SpooledFile:
             self._buffer = buffer
         else:
             self._spare = buffer
-        error = None if writing.cancelled() else writing.exception()
+        error = asyncio.CancelledError() if writing.cancelled() else writing.exception()
         if self._discarded:
             self._let_go()
         elif error is None:
@@ -206,13 +210,7 @@ class SpooledFile:
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
-        if not isinstance(error, OSError):
-            raise error
-        if error.errno in _FULL:
-            self._failure = StorageFull("The spool folder is full")
-        else:
-            reason = f"The spool folder cannot be written: {error.strerror}"
-            self._failure = StorageUnavailable(reason)
+        self._failure = _failure_of(error) if isinstance(error, OSError) else error
         self._overflow = b""
         if self._file is not None:
             self._file.unlink()
@@ -226,6 +224,12 @@ class SpooledFile:
         self._buffer = self._spare = None
         if self._file is not None:
             self._file.close()
+
+
+def _failure_of(error: OSError) -> LanthornError:
+    if error.errno in _FULL:
+        return StorageFull("The spool folder is full")
+    return StorageUnavailable(f"The spool folder cannot be written: {error.strerror}")
 
 
 class _FileOnDisk:

@@ -107,17 +107,19 @@ def read_range(path: Path, start: int, length: int | None) -> bytes:
         os.close(descriptor)
 
 
-def read_cached(path: Path) -> bytearray | None:
+def read_cached(path: Path, into: bytearray) -> int | None:
     """Read a whole file without waiting for the disk; None where some of it is not in memory."""
     if _NOT_WAITING is None:
         return None
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        content = bytearray(os.fstat(descriptor).st_size)
-        done = os.preadv(descriptor, [content], 0, _NOT_WAITING)
+        size_bytes = os.fstat(descriptor).st_size
+        if size_bytes > len(into):
+            return None
+        done = os.preadv(descriptor, [into], 0, _NOT_WAITING)
     finally:
         os.close(descriptor)
-    return content if done == len(content) else None
+    return done if done == size_bytes else None
 
 
 def _end_of_range(descriptor: int, start: int, length: int | None) -> int:

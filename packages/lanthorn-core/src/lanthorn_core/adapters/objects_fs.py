@@ -122,11 +122,11 @@ class FilesystemObjectStore:
         with _reading(key):
             return await in_thread(self._readers, read_range, self._root / key, start, length)
 
-    def get_cached(self, key: str) -> Buffer | None:
+    def read_cached(self, key: str, into: bytearray) -> int | None:
         """Read an object whose pages are all in the page cache."""
         check_key(key)
         try:
-            return read_cached(self._root / key)
+            return read_cached(self._root / key, into)
         except OSError:
             return None
 

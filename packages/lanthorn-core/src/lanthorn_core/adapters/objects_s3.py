@@ -158,7 +158,7 @@ class S3ObjectStore:
         check_range(start, length)
         return await in_thread(self._threads, self._get, key, start, length)
 
-    def get_cached(self, key: str) -> Buffer | None:
+    def read_cached(self, key: str, into: bytearray) -> int | None:
         """Tell that nothing is kept in memory."""
         return None
 

@@ -49,10 +49,11 @@ class ObjectStore(Protocol):
         """Read an object, or `length` bytes of it from `start` (fewer where it ends)."""
         ...
 
-    def get_cached(self, key: str) -> Buffer | None:
-        """Read a whole object if that takes no waiting, because it is in memory already.
+    def read_cached(self, key: str, into: bytearray) -> int | None:
+        """Read a whole object into a buffer if that takes no waiting: it is in memory already.
 
-        None says nothing about the object: ask `get`. Called on the event loop.
+        Returns its size in bytes. None says nothing about the object (it may be on the disk, too
+        large for the buffer, or nowhere): ask `get`. Called on the event loop.
         """
         ...
 

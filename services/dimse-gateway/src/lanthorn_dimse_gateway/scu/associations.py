@@ -289,6 +289,7 @@ def _timers(timeout_s: float | None) -> Timers:
     if timeout_s is None:
         return Timers(dimse_s=None, network_s=None)
     return Timers(
+        artim_s=timeout_s,
         connect_s=timeout_s,
         associate_s=timeout_s,
         release_s=timeout_s,

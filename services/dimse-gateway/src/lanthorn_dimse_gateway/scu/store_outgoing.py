@@ -94,17 +94,17 @@ class OutgoingObjects:
     objects: ObjectStore
     renderer: Renderer
 
-    async def read(self, instance: StoredInstance) -> OutgoingObject | LanthornError:
+    async def read(
+        self, instance: StoredInstance, buffer: bytearray | None = None
+    ) -> OutgoingObject | LanthornError:
         """Read an instance, or as much of it as must be known before it can be sent.
 
-        What goes wrong is returned: it concerns this instance, and others are under way.
+        What goes wrong is returned: it concerns this instance, and others are under way. If there
+        is a `buffer`, the instance may lie in it afterwards.
         """
         try:
             if instance.size_bytes <= WHOLE_BYTES:
-                # In memory it is read at once: a thread would cost more than the reading.
-                whole = self.objects.get_cached(instance.object_key)
-                if whole is None:
-                    whole = await self.objects.get(instance.object_key)
+                whole = await self._whole(instance, buffer)
                 offset = read_file_meta(whole).dataset_offset
             else:
                 whole, offset = None, await self._dataset_offset(instance)
@@ -116,6 +116,15 @@ class OutgoingObjects:
             )
             return error
         return OutgoingObject(instance, offset, whole, self.objects, self.renderer)
+
+    async def _whole(self, instance: StoredInstance, buffer: bytearray | None) -> Buffer:
+        # What is in memory is read at once, into memory that was used before: a thread, or fresh
+        # pages, would cost more than the reading.
+        if buffer is not None:
+            size_bytes = self.objects.read_cached(instance.object_key, buffer)
+            if size_bytes is not None:
+                return memoryview(buffer)[:size_bytes]
+        return await self.objects.get(instance.object_key)
 
     async def _dataset_offset(self, instance: StoredInstance) -> int:
         beginning = await self.objects.get(instance.object_key, length=_FILE_META_BYTES)
@@ -148,15 +157,23 @@ class OutgoingObjects:
         """
         if not instances:
             return
-        ahead = await self.read(instances[0])
+        # While one is sent, the next comes into the other; when that is sent, the first is free.
+        longest = max(_length_in_memory(instance) for instance in instances)
+        buffers = (bytearray(longest), bytearray(longest))
+        ahead = await self.read(instances[0], buffers[0])
         for place, instance in enumerate(instances):
             async with asyncio.TaskGroup() as group:
                 reading = None
                 if place + 1 < len(instances):
                     reading = group.create_task(
-                        self.read(instances[place + 1]), name="read-outgoing"
+                        self.read(instances[place + 1], buffers[(place + 1) % 2]),
+                        name="read-outgoing",
                     )
                 outcome = await send(ahead, instance)
             yield instance, outcome
             if reading is not None:
                 ahead = reading.result()
+
+
+def _length_in_memory(instance: StoredInstance) -> int:
+    return instance.size_bytes if instance.size_bytes <= WHOLE_BYTES else 0
