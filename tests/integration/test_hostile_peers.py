@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import ssl
 import struct
@@ -29,7 +28,9 @@ from tests.fixtures.hostile_peers import (
     Description,
     Grounds,
     Peer,
+    client_hello,
     last_of,
+    unverified_tls,
     wait_until,
 )
 from tests.fixtures.running_lanthorn import lanthorn_folder, lanthorn_up
@@ -316,6 +317,70 @@ def test_a_command_without_what_it_needs_is_refused_or_answered(grounds: Grounds
             assert peer.answers() == [("released",)]
 
 
+def key(tag: int, value: bytes) -> bytes:
+    return raw.element(tag & 0xFFFF, value, group=tag >> 16)
+
+
+def nested(depth: int) -> bytes:
+    """Nest sequences of undefined length."""
+    start = struct.pack("<HHLHHL", 0x0040, 0x0100, 0xFFFFFFFF, 0xFFFE, 0xE000, 0xFFFFFFFF)
+    end = struct.pack("<HHLHHL", 0xFFFE, 0xE00D, 0, 0xFFFE, 0xE0DD, 0)
+    return start * depth + end * depth
+
+
+IDENTIFIERS: dict[str, tuple[bytes, int]] = {
+    "nothing": (b"", CANNOT_UNDERSTAND),
+    "noise": (bytes(range(256)) * 400, CANNOT_UNDERSTAND),
+    "a value of four gigabytes": (
+        struct.pack("<HHL", 0x0008, 0x0052, 0xFFFFFFFF) + b"STUDY ",
+        CANNOT_UNDERSTAND,
+    ),
+    "sequences in sequences": (key(0x0008_0052, b"STUDY ") + nested(20_000), CANNOT_UNDERSTAND),
+    "a million values": (
+        key(0x0008_0052, b"STUDY ") + key(0x0020_000D, b"\\" * 1_000_000),
+        CANNOT_UNDERSTAND,
+    ),
+    "tens of thousands of keys": (
+        key(0x0008_0052, b"STUDY ")
+        + b"".join(key(0x0009_0000 + number, b"") for number in range(0x1000, 0xF000)),
+        CANNOT_UNDERSTAND,
+    ),
+    "a wildcard that matches in many ways": (
+        key(0x0008_0052, b"STUDY ") + key(0x0008_1030, b"*a" * 20_000 + b"b "),
+        0x0000,
+    ),
+    "texts that end within a character": (
+        key(0x0008_0005, b"ISO_IR 192")
+        + key(0x0008_0052, b"STUDY ")
+        + key(0x0010_0020, b"Q\xed\xa0\x80\xff\xfe"),
+        0x0000,
+    ),
+}
+
+
+def test_no_identifier_is_too_much(grounds: Grounds) -> None:
+    head = raw.p_data(
+        raw.pdv(
+            FIND,
+            3,
+            raw.command_set(
+                raw.uid(0x0002, STUDY_ROOT_FIND),
+                raw.short(0x0100, raw.C_FIND_RQ),
+                raw.short(0x0110, 1),
+                raw.short(0x0800, 1),
+            ),
+        )
+    )
+    step = 100_000
+    with grounds.besieged(), Peer(grounds.system.dicom_port) as peer:
+        for name, (identifier, status) in IDENTIFIERS.items():
+            starts = range(0, len(identifier) or 1, step)
+            parts = [identifier[start : start + step] for start in starts]
+            peer.send(head, *(raw.p_data(raw.pdv(FIND, 0, part)) for part in parts[:-1]))
+            peer.send(raw.p_data(raw.pdv(FIND, 2, parts[-1])))
+            assert peer.answer() == ("response", 0x8020, status), name
+
+
 OUT_OF_PLACE: dict[str, tuple[bytes, Description]] = {
     "a context that was never proposed": (
         raw.p_data(raw.pdv(99, 3, raw.echo_command())),
@@ -481,19 +546,4 @@ def test_other_protocols_are_sent_away(grounds: Grounds) -> None:
             socket.create_connection(("127.0.0.1", grounds.system.dicom_port), 20) as plain,
             pytest.raises(ssl.SSLError),
         ):
-            anybody().wrap_socket(plain)
-
-
-def anybody() -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
-
-
-def client_hello() -> bytes:
-    """Make what a TLS client sends first."""
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = anybody().wrap_bio(incoming, outgoing)
-    with contextlib.suppress(ssl.SSLWantReadError):
-        client.do_handshake()
-    return outgoing.read()
+            unverified_tls().wrap_socket(plain)

@@ -37,6 +37,9 @@ MAX_DEPTH: Final = 8
 MAX_KEYS: Final = 2048
 """Elements of an identifier, those of its items included."""
 
+MAX_VALUES: Final = 32768
+"""Of one key: more real UIDs than an identifier has room for."""
+
 SCHEDULED_START: Final[Mapping[int, int]] = {0x0040_0002: 0x0040_0003}
 """Scheduled Procedure Step Start Date and Start Time, which the worklist matches together."""
 

@@ -18,6 +18,7 @@ from pynetdicom.sop_class import PatientStudyOnlyQueryRetrieveInformationModelFi
 
 from lanthorn_core.dicom.dataset_matching import (
     MAX_KEYS,
+    MAX_VALUES,
     DatasetKeys,
     MomentRange,
     moment_range,
@@ -217,6 +218,8 @@ def _matching_key(
 ) -> MatchingKey | None:
     if tag == INSTANCE_AVAILABILITY and level is not Level.INSTANCE:
         return None
+    if value.count("\\") >= MAX_VALUES:
+        raise InvalidIdentifier(f"A key has more than {MAX_VALUES} values")
     if vr == "PN":
         value = value.rstrip("= ")  # empty component groups at the end (PS3.5 Section 6.2.1.1)
     key = parse_constraint(

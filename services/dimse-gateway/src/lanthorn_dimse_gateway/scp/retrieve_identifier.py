@@ -13,6 +13,7 @@ from typing import Final
 
 from pydicom.datadict import keyword_for_tag
 
+from lanthorn_core.dicom.dataset_matching import MAX_VALUES
 from lanthorn_core.dicom.matching import MatchingKey
 from lanthorn_core.dicom.scan import scan_dataset
 from lanthorn_core.dicom.summary import HeaderText
@@ -125,5 +126,8 @@ def _level(name: str, values: Mapping[int, tuple[str, ...]], *, required: bool) 
 
 def _values(text: str | None) -> tuple[str, ...]:
     r"""Split a list of unique keys; empty for none, and for `*`, which chooses nothing."""
-    found = (value.strip(" \0") for value in (text or "").split("\\"))
+    text = text or ""
+    if text.count("\\") >= MAX_VALUES:
+        raise InvalidIdentifier(f"A key has more than {MAX_VALUES} values")
+    found = (value.strip(" \0") for value in text.split("\\"))
     return tuple(value for value in found if value and value != "*")
