@@ -10,6 +10,9 @@ MEMBERS := packages/lanthorn-core packages/lanthorn-dimse packages/lanthorn-embe
 	services/dimse-gateway services/indexer services/renderer services/rest-api
 SOURCES := $(wildcard packages/*/src services/*/src)
 PYTEST := $(BIN)/python -m pytest
+# Most tests wait for processes: two workers keep two cores busy. A module stays in one worker.
+WORKERS ?= 2
+SPREAD := -n $(WORKERS) --dist loadfile
 ARGS ?=
 
 .PHONY: help setup setup-dev run test test-minio test-conformance test-ui test-crash fuzz bench lint \
@@ -22,7 +25,7 @@ run: $(VENV)/.installed ## install what is missing, then run the whole system (A
 	@exec $(BIN)/lanthorn up $(ARGS)
 
 test: $(VENV)/.installed-dev ## the whole suite that needs no Debian package
-	$(PYTEST) -m "not conformance and not ui and not crash and not bench and not minio" $(ARGS)
+	$(PYTEST) $(SPREAD) -m "not conformance and not ui and not crash and not bench and not minio" $(ARGS)
 
 test-minio: $(VENV)/.installed-dev ## the object store suite against MinIO itself (needs Go)
 	@command -v go >/dev/null || { echo "Go is missing: apt-get install golang-go"; exit 2; }
@@ -34,7 +37,7 @@ test-conformance: $(VENV)/.installed-dev ## real DICOM peers (needs Debian's dcm
 		echo "$${tool%%:*} is missing: apt-get install $${tool##*:}"; exit 2; }; done
 	@[ -n "$$LANTHORN_TEST_ORTHANC" ] || PATH="$$PATH:/usr/sbin" command -v Orthanc >/dev/null || { \
 		echo "Orthanc is missing: apt-get install orthanc, or name one in LANTHORN_TEST_ORTHANC"; exit 2; }
-	$(PYTEST) -m conformance $(ARGS)
+	$(PYTEST) $(SPREAD) -m conformance $(ARGS)
 
 test-ui: $(VENV)/.installed-dev ## the explorer in a real browser (needs Debian's chromium)
 	@command -v chromium >/dev/null || { echo "chromium is missing: apt-get install chromium"; exit 2; }

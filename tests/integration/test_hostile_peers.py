@@ -40,7 +40,7 @@ Name = TypeVar("Name")
 OPTIONS = {
     **{f"DicomAlwaysAllow{service}": True for service in ("Find", "Get", "Move")},
     "DicomModalities": {"peer": ["CALLING", "127.0.0.1", 104]},
-    "DicomScpTimeout": 2,
+    "DicomScpTimeout": 3,
     "Lanthorn": {"GatewayProcesses": 1, "DicomArtimTimeout": 2},
 }
 ABORTED_BY_PROVIDER = ("aborted", 2)
@@ -469,7 +469,7 @@ def test_fragments_of_nothing_and_of_one_byte_are_put_together(grounds: Grounds)
         for _ in range(50):
             peer.send(echo)
             assert peer.answer() == ("response", 0x8030, 0x0000)
-        peer.send(*[nothing] * 100)
+        peer.send(*[nothing] * 25)
         peer.send(echo, raw.RELEASE_RQ)
         assert peer.answers() == [("response", 0x8030, 0x0000), ("released",)]
 

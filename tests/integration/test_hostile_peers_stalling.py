@@ -46,7 +46,7 @@ from tests.fixtures.unharmed import ask, ask_json
 
 OPTIONS = {
     **{f"DicomAlwaysAllow{service}": True for service in ("Find", "Get", "Move")},
-    "DicomScpTimeout": 2,
+    "DicomScpTimeout": 3,
     "DicomScuTimeout": 2,
     "Lanthorn": {"GatewayProcesses": 1, "DicomArtimTimeout": 2},
 }
@@ -141,7 +141,7 @@ def move_large(destination: str) -> bytes:
 @pytest.mark.parametrize(
     ("sent", "growth_bytes"),
     [
-        pytest.param(FIND_IMAGES * 200, 100 * MEBIBYTE, id="answers of C-FIND"),
+        pytest.param(FIND_IMAGES * 100, 100 * MEBIBYTE, id="answers of C-FIND"),
         pytest.param(GET_LARGE, 100 * MEBIBYTE, id="instances of C-GET"),
     ],
 )
@@ -149,7 +149,7 @@ def test_who_reads_nothing_is_given_up(grounds: Grounds, sent: bytes, growth_byt
     with grounds.besieged(growth_bytes), ExitStack() as stack:
         peers = [
             stack.enter_context(Peer(grounds.system.dicom_port, receive_buffer_bytes=FEW_BYTES))
-            for _ in range(16)
+            for _ in range(12)
         ]
         with ThreadPoolExecutor(len(peers)) as pool:
             for sending in [pool.submit(peer.send, sent) for peer in peers]:

@@ -36,7 +36,7 @@ def grounds(authority: Authority, trusting: ssl.SSLContext) -> Iterator[Grounds]
         "DicomTlsCertificate": str(theirs.certificate),
         "DicomTlsPrivateKey": str(theirs.key),
         "DicomTlsTrustedCertificates": str(authority.certificate),
-        "DicomScpTimeout": 2,
+        "DicomScpTimeout": 3,
         "Lanthorn": {"GatewayProcesses": 1, "DicomArtimTimeout": 2},
     }
     with lanthorn_folder() as folder, lanthorn_up(folder, options) as system:

@@ -394,9 +394,16 @@ class Association:
         layer = self._layer
         if isinstance(data_set, AsyncIterable):
             layer.send_data((head,))
-            async for batch in frame_stream(context_id, data_set, room):
-                await self._ready()
-                layer.send_data(batch)
+            # What the pieces come from, an open file perhaps, is let go now and not when garbage is
+            # collected.
+            async with contextlib.AsyncExitStack() as stack:
+                if isinstance(data_set, AsyncGenerator):
+                    stack.push_async_callback(data_set.aclose)
+                framed = frame_stream(context_id, data_set, room)
+                await stack.enter_async_context(contextlib.aclosing(framed))
+                async for batch in framed:
+                    await self._ready()
+                    layer.send_data(batch)
             return
         pieces = (data_set,) if isinstance(data_set, BytesLike) else data_set
         batches = frame_data(context_id, pieces, room)

@@ -8,7 +8,7 @@ DICOM PS3.8 Section 9.3.5 and Annex E.
 from __future__ import annotations
 
 import struct
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator, Sequence
 from typing import Final
 
 from lanthorn_dimse.errors import ProtocolError
@@ -71,7 +71,7 @@ def frame_data(
 
 async def frame_stream(
     context_id: int, pieces: AsyncIterable[BytesLike], room: int
-) -> AsyncIterator[list[BytesLike]]:
+) -> AsyncGenerator[list[BytesLike], None]:
     """Frame a data set that comes piece by piece; full PDUs are passed on as they fill."""
     waiting: list[memoryview] = []
     size = 0

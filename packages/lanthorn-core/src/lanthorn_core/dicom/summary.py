@@ -207,9 +207,18 @@ def pixel_data_vr_metadata(header: Header) -> str | None:
     """
     if header.transfer_syntax_uid not in _NATIVE_EXPLICIT or header.pixel_data_vr is None:
         return None
-    bits = _integer(HeaderText(header, "Ascii").get(_BITS_ALLOCATED))
+    bits = _bits_allocated(header)
     usual = "OW" if bits is not None and bits > 8 else "OB"
     return None if header.pixel_data_vr == usual else header.pixel_data_vr
+
+
+def _bits_allocated(header: Header) -> int | None:
+    element = header.elements.get(_BITS_ALLOCATED)
+    if element is not None and element.vr == "US" and element.length == 2:
+        # As nearly always; no text is made of it, since every instance received comes through here.
+        value = header.encoded[element.start : element.start + 2]
+        return int.from_bytes(value, "little" if header.encoding.little_endian else "big")
+    return _integer(HeaderText(header, "Ascii").get(_BITS_ALLOCATED))
 
 
 def _with_extra(

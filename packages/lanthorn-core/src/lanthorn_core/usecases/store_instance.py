@@ -67,8 +67,12 @@ class StoreReceipt:
     object_key: str
     size_bytes: int
     identity: Identity
-    public_ids: PublicIds
     position: StreamPosition
+
+    @property
+    def public_ids(self) -> PublicIds:
+        """Public identifiers of the instance and its parents; a C-STORE has no use for them."""
+        return public_ids(self.identity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,14 +172,13 @@ class StoreInstance:
         self, instance: ReceivedInstance, scanned: _Scanned, origin: Origin
     ) -> StoreReceipt:
         _must_agree(instance, scanned)
-        ids = public_ids(scanned.identity)
         if self._limits is None:
-            return await self._put_and_announce(instance, scanned, ids, origin)
-        async with self._limits.room_for(ids, scanned.size_bytes):
-            return await self._put_and_announce(instance, scanned, ids, origin)
+            return await self._put_and_announce(instance, scanned, origin)
+        async with self._limits.room_for(public_ids(scanned.identity), scanned.size_bytes):
+            return await self._put_and_announce(instance, scanned, origin)
 
     async def _put_and_announce(
-        self, instance: ReceivedInstance, scanned: _Scanned, ids: PublicIds, origin: Origin
+        self, instance: ReceivedInstance, scanned: _Scanned, origin: Origin
     ) -> StoreReceipt:
         receipt_id = new_receipt_id()
         key = object_key(receipt_id)
@@ -199,7 +202,7 @@ class StoreInstance:
             pixel_data_vr=pixel_data_vr_metadata(header),
         )
         position = await self._publisher.publish(event, message_id=key)
-        return StoreReceipt(key, scanned.size_bytes, scanned.identity, ids, position)
+        return StoreReceipt(key, scanned.size_bytes, scanned.identity, position)
 
 
 def _known_of(data: Buffer) -> KnownMeta:

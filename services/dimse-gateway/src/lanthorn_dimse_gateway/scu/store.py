@@ -11,7 +11,7 @@ import structlog
 from lanthorn_core.errors import LanthornError, RemoteAEFailed, UnsupportedTransferSyntax
 from lanthorn_core.model import RemoteAE
 from lanthorn_core.ports.index import StoredInstance
-from lanthorn_dimse import DimseError, NoAcceptedContext
+from lanthorn_dimse import DimseError, NoAcceptedContext, TimedOut
 from lanthorn_dimse_gateway.scu.associations import AssociationPool, PooledAssociation, Proposal
 from lanthorn_dimse_gateway.scu.remote_errors import remote_failure
 from lanthorn_dimse_gateway.scu.store_contexts import ContextChoice, encoded_as, propose_storage
@@ -91,7 +91,7 @@ class StoreSession:
         self._choice = ContextChoice((), preferred="", transcoding=False)
         self._proposed: Sequence[Proposal] = ()
         self.is_unreachable = False
-        """Whether the last association that was needed could not be opened."""
+        """Whether the last association that was needed did not open, or its peer fell silent."""
 
     async def send(
         self,
@@ -145,6 +145,9 @@ class StoreSession:
         except UnsupportedTransferSyntax as error:
             no_context = NoAcceptedContext(str(error))
             raise remote_failure(no_context, self._remote.ae_title, C_STORE) from error
+        except TimedOut:
+            self.is_unreachable = True  # else each instance would cost the time-out again
+            raise
         held.is_reused = False
         return status
 
