@@ -10,13 +10,13 @@ MEMBERS := packages/lanthorn-core packages/lanthorn-dimse packages/lanthorn-embe
 	services/dimse-gateway services/indexer services/renderer services/rest-api
 SOURCES := $(wildcard packages/*/src services/*/src)
 PYTEST := $(BIN)/python -m pytest
-# Most tests wait for processes: two workers keep two cores busy. A module stays in one worker.
-WORKERS ?= 2
+# Many tests wait for processes: three workers keep two cores busy. A module stays in one worker.
+WORKERS ?= 3
 SPREAD := -n $(WORKERS) --dist loadfile
 ARGS ?=
 
-.PHONY: help setup setup-dev run test test-minio test-conformance test-ui test-crash fuzz bench lint \
-	fmt types imports lock docs check clean check-python
+.PHONY: help setup setup-dev run test test-minio test-conformance test-ui test-hostile test-crash \
+	fuzz bench lint fmt types imports lock docs check clean check-python
 
 help: ## print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
@@ -25,7 +25,7 @@ run: $(VENV)/.installed ## install what is missing, then run the whole system (A
 	@exec $(BIN)/lanthorn up $(ARGS)
 
 test: $(VENV)/.installed-dev ## the whole suite that needs no Debian package
-	$(PYTEST) $(SPREAD) -m "not conformance and not ui and not crash and not bench and not minio" $(ARGS)
+	$(PYTEST) $(SPREAD) -m "not conformance and not ui and not hostile and not crash and not bench and not minio" $(ARGS)
 
 test-minio: $(VENV)/.installed-dev ## the object store suite against MinIO itself (needs Go)
 	@command -v go >/dev/null || { echo "Go is missing: apt-get install golang-go"; exit 2; }
@@ -42,6 +42,9 @@ test-conformance: $(VENV)/.installed-dev ## real DICOM peers (needs Debian's dcm
 test-ui: $(VENV)/.installed-dev ## the explorer in a real browser (needs Debian's chromium)
 	@command -v chromium >/dev/null || { echo "chromium is missing: apt-get install chromium"; exit 2; }
 	$(PYTEST) -m ui $(ARGS)
+
+test-hostile: $(VENV)/.installed-dev ## peers that break the protocol, stall and vanish; several minutes
+	$(PYTEST) $(SPREAD) -m hostile $(ARGS)
 
 test-crash: $(VENV)/.installed-dev ## kill -9 everything at random for ten minutes
 	LANTHORN_CRASH_KILLS=200 $(PYTEST) -m crash --timeout 1200 $(ARGS)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
+
 from tests.fixtures.running_lanthorn import lanthorn_folder, lanthorn_up
 from tests.fuzz.campaign import Witness, attacks, crashes, run_together
+
+pytestmark = pytest.mark.hostile
 
 _OPTIONS = {f"DicomAlwaysAllow{service}": True for service in ("Find", "Get", "Move")}
 _GROWTH_BYTES = 200 << 20

@@ -35,6 +35,8 @@ from tests.fixtures.hostile_peers import (
 )
 from tests.fixtures.running_lanthorn import lanthorn_folder, lanthorn_up
 
+pytestmark = pytest.mark.hostile
+
 Name = TypeVar("Name")
 
 OPTIONS = {

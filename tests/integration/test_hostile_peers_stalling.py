@@ -44,6 +44,8 @@ from tests.fixtures.hostile_peers import (
 from tests.fixtures.running_lanthorn import RunningLanthorn, lanthorn_folder, lanthorn_up
 from tests.fixtures.unharmed import ask, ask_json
 
+pytestmark = pytest.mark.hostile
+
 OPTIONS = {
     **{f"DicomAlwaysAllow{service}": True for service in ("Find", "Get", "Move")},
     "DicomScpTimeout": 3,

@@ -14,6 +14,8 @@ from tests.fixtures.certificates import Authority
 from tests.fixtures.hostile_peers import ASSOCIATE_RQ, Grounds, Peer, client_hello
 from tests.fixtures.running_lanthorn import lanthorn_folder, lanthorn_up
 
+pytestmark = pytest.mark.hostile
+
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:

@@ -61,18 +61,18 @@ async def test_an_item_is_replaced(api: RestApi) -> None:
 
 
 WRONG_BODIES: list[tuple[Any, int, str]] = [
-    ([], 15, "'Tags' field is missing or not a JSON object"),
-    ({"Tags": []}, 15, "'Tags' field is missing or not a JSON object"),
-    ({"Tags": {}}, 15, "'Tags' is missing a 'ScheduledProcedureStepSequence'"),
+    ([], 15, "Tags must be an object of DICOM tags"),
+    ({"Tags": []}, 15, "Tags must be an object of DICOM tags"),
+    ({"Tags": {}}, 15, "an item needs a ScheduledProcedureStepSequence"),
     (
         {"Tags": {"ScheduledProcedureStepSequence": []}},
         15,
-        "'ScheduledProcedureStepSequence' is missing a 'Modality'",
+        "a scheduled procedure step needs a Modality",
     ),
     (
         {"Tags": {"ScheduledProcedureStepSequence": [{"Modality": "CT"}]}},
         15,
-        "is missing a 'ScheduledProcedureStepStartDate'",
+        "needs a ScheduledProcedureStepStartDate",
     ),
     ({"Tags": TAGS, "Force": "yes"}, 15, "Force"),
     ({"Tags": {"NoSuchTag": ""}}, 27, "NoSuchTag"),

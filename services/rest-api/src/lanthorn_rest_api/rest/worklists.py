@@ -29,7 +29,7 @@ _STYLES: Final[dict[str, Style]] = {"Simplify": "simplify", "Short": "short", "F
 _TIME: Final = "%Y%m%dT%H%M%S"
 _SCHEDULED_PROCEDURE_STEP_SEQUENCE: Final = 0x0040_0100
 _REQUIRED_IN_STEP: Final = ("Modality", "ScheduledProcedureStepStartDate")
-_BYPASS: Final = "Use 'Force': true to bypass this check."
+_BYPASS: Final = 'with "Force": true it is kept all the same'
 
 
 @router.get("/worklists")
@@ -103,10 +103,10 @@ async def _dataset(request: Request, services: Services, *, force: bool) -> Data
     try:
         body = await read_json(request)
     except BadRequest as error:
-        raise BadFormat("A JSON payload was expected") from error
+        raise BadFormat("the body is no JSON document") from error
     tags = body.get("Tags") if isinstance(body, dict) else None
     if not isinstance(tags, dict):
-        raise BadFormat("'Tags' field is missing or not a JSON object")
+        raise BadFormat("Tags must be an object of DICOM tags")
     dataset = dataset_of_json(tags)
     if not _forced(body, default=force):
         _check(dataset)
@@ -124,8 +124,8 @@ def _forced(body: Body, *, default: bool) -> bool:
 def _check(dataset: Dataset) -> None:
     """Refuse an item that no modality would find."""
     if _SCHEDULED_PROCEDURE_STEP_SEQUENCE not in dataset:
-        raise BadFormat(f"'Tags' is missing a 'ScheduledProcedureStepSequence'.  {_BYPASS}")
+        raise BadFormat(f"an item needs a ScheduledProcedureStepSequence; {_BYPASS}")
     steps = dataset[_SCHEDULED_PROCEDURE_STEP_SEQUENCE].value
     for keyword in _REQUIRED_IN_STEP:
         if not steps or keyword not in steps[0]:
-            raise BadFormat(f"'ScheduledProcedureStepSequence' is missing a '{keyword}'  {_BYPASS}")
+            raise BadFormat(f"a scheduled procedure step needs a {keyword}; {_BYPASS}")
