@@ -10,8 +10,8 @@ MEMBERS := packages/lanthorn-core packages/lanthorn-dimse packages/lanthorn-embe
 	services/dimse-gateway services/indexer services/renderer services/rest-api
 SOURCES := $(wildcard packages/*/src services/*/src)
 PYTEST := $(BIN)/python -m pytest
-# Many tests wait for processes: three workers keep two cores busy. A module stays in one worker.
-WORKERS ?= 3
+# Many tests wait for processes: two workers keep two cores busy. A module stays in one worker.
+WORKERS ?= 2
 SPREAD := -n $(WORKERS) --dist loadfile
 ARGS ?=
 
