@@ -24,7 +24,9 @@ WRITERS = 4
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLanthorn]:
     folder: Path = tmp_path_factory.mktemp("rw")
-    with lanthorn_up(folder, {"Lanthorn": {"GatewayProcesses": 2}}) as running:
+    # Idle connections are kept: on a busy machine a second may pass between two questions.
+    options = {"KeepAliveTimeout": 60, "Lanthorn": {"GatewayProcesses": 2}}
+    with lanthorn_up(folder, options) as running:
         yield running
 
 
