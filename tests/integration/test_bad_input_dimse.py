@@ -30,6 +30,7 @@ from tests.fixtures.hostile_files import (
     nested_sequences,
     text,
 )
+from tests.fixtures.pynetdicom_peer import rejection_of
 from tests.fixtures.running_lanthorn import RunningLanthorn, lanthorn_up
 from tests.fixtures.unharmed import ask_json, growth_below, unharmed
 
@@ -162,11 +163,9 @@ def test_who_calls_somebody_else_is_told_so(system: RunningLanthorn, title: str)
     caller = AE("SENDER")
     caller.add_requested_context(Verification)
     with unharmed(system):
-        association = caller.associate("127.0.0.1", system.dicom_port, ae_title=title)
-        answer = association.acceptor.primitive
-    assert association.is_rejected
+        rejection = rejection_of(caller, system.dicom_port, called=title)
     # PS3.8 Table 9-21: rejected-permanent, by the service user, called-AE-title-not-recognized
-    assert (answer.result, answer.result_source, answer.diagnostic) == (1, 1, 7)
+    assert rejection == (1, 1, 7)
 
 
 def test_case_and_padding_do_not_make_another_title(system: RunningLanthorn) -> None:

@@ -36,6 +36,7 @@ from tests.fixtures.dimse_library import (
     store,
     store_command,
 )
+from tests.fixtures.pynetdicom_peer import rejection_of
 
 FIFTY_MEGABYTES = 50_000_000
 
@@ -317,11 +318,7 @@ async def test_pynetdicom_and_we_understand_our_rejections(
     async with acceptor(negotiate=decide) as running:
         entity = AE()
         entity.add_requested_context(VERIFICATION)
-        answer = None
-        while answer is None:  # pynetdicom may notice the connection's end before the answer
-            assoc = await asyncio.to_thread(entity.associate, "127.0.0.1", running.port)
-            answer = assoc.acceptor.primitive
-        assert (answer.result, answer.result_source, answer.diagnostic) == expected
+        assert await asyncio.to_thread(rejection_of, entity, running.port) == expected
         with pytest.raises(dimse.AssociationRejected) as caught:
             await dimse.associate("127.0.0.1", running.port, proposal(VERIFICATION))
         assert (caught.value.result, caught.value.source, caught.value.reason) == expected

@@ -38,8 +38,33 @@ def folder() -> Iterator[Path]:
         yield path
 
 
+@pytest.fixture(scope="module")
+def running() -> Iterator[RunningLanthorn]:
+    """One for all tests that leave it running; its configuration has a misspelt option."""
+    with lanthorn_folder() as path, lanthorn_up(path, {"DicomPrt": 104}) as system:
+        yield system
+
+
+@pytest.fixture(scope="module")
+def secluded() -> Iterator[RunningLanthorn]:
+    """One beside it, with a password and without DICOM."""
+    options = {
+        "AuthenticationEnabled": True,
+        "RegisteredUsers": {"alice": "secret"},
+        "DicomServerEnabled": False,
+    }
+    with lanthorn_folder() as path, lanthorn_up(path, options) as system:
+        yield system
+
+
 def ask(url: str, body: bytes | None = None) -> Any:
     with urllib.request.urlopen(url, data=body, timeout=30) as answer:
+        return json.load(answer)
+
+
+def ask_as_alice(url: str) -> Any:
+    request = urllib.request.Request(url, headers={"Authorization": "Basic YWxpY2U6c2VjcmV0"})
+    with urllib.request.urlopen(request, timeout=30) as answer:
         return json.load(answer)
 
 
@@ -72,79 +97,75 @@ def eventually(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_it_serves_http_and_dicom_and_stops_without_a_trace(folder: Path) -> None:
-    with lanthorn_up(folder) as running:
-        assert ask(f"{running.http_url}/system")["DicomAet"] == running.ae_title == "LANTHORN"
-        with socket.create_connection((LOOPBACK, running.dicom_port), timeout=10):
-            pass
-        assert set(running.pids) >= {"postgres", "nats", "indexer", "renderer", "rest-api"}
-        assert len(processes_of(running.data_folder)) > len(running.pids)
-        running.stop()
-        assert not (running.data_folder / "run" / "state.json").exists()
-        assert not (running.data_folder / "socket").exists()
+def test_it_serves_http_and_dicom(running: RunningLanthorn) -> None:
+    assert ask(f"{running.http_url}/system")["DicomAet"] == running.ae_title == "LANTHORN"
+    with socket.create_connection((LOOPBACK, running.dicom_port), timeout=10):
+        pass
+    assert set(running.pids) >= {"postgres", "nats", "indexer", "renderer", "rest-api"}
+    assert len(processes_of(running.data_folder)) > len(running.pids)
 
 
-def test_a_second_start_finds_yesterdays_images_and_jobs(folder: Path) -> None:
+def test_images_and_jobs_outlive_stops_and_kills_and_a_stop_leaves_no_trace(folder: Path) -> None:
     with lanthorn_up(folder, NOWHERE) as running:
         stored = store(running, CT)
         send_nowhere(running, stored)
         [job] = ask(f"{running.http_url}/jobs")
+        running.stop()
+        assert not (running.data_folder / "run" / "state.json").exists()
+        assert not (running.data_folder / "socket").exists()
     with lanthorn_up(folder) as running:
         assert ask(f"{running.http_url}/jobs") == [job]
         assert ask(f"{running.http_url}/instances") == [stored]
         url = f"{running.http_url}/instances/{stored}/file"
         with urllib.request.urlopen(url, timeout=30) as answer:
             assert answer.read() == CT.read_bytes()
-
-
-def test_jobs_are_forgotten_at_a_start_where_they_shall_be(folder: Path) -> None:
-    with lanthorn_up(folder, NOWHERE) as running:
-        send_nowhere(running, store(running, CT))
-        assert len(ask(f"{running.http_url}/jobs")) == 1
-    with lanthorn_up(folder, {"SaveJobs": False}) as running:
-        assert ask(f"{running.http_url}/jobs") == []
-
-
-def test_kill_9_of_the_supervisor_leaves_no_process_and_loses_nothing(folder: Path) -> None:
-    with lanthorn_up(folder) as running:
-        stored = store(running, CT)
         running.process.kill()
         running.process.wait()
         wait_for_no_process(running.data_folder)
+    with lanthorn_up(folder, {"SaveJobs": False}) as running:
+        assert ask(f"{running.http_url}/instances") == [stored]
+        assert ask(f"{running.http_url}/jobs") == []
+
+    # The objects alone are enough.
+    shutil.rmtree(folder / "data" / "postgres")
+    shutil.rmtree(folder / "data" / "nats")
+    code, said, complaint = lanthorn("reindex", "--data", str(folder / "data"))
+    assert code == 0, complaint
+    assert "1 objects, 1 patients, 1 studies, 1 series, 1 instances" in said
+    wait_for_no_process(folder)
     with lanthorn_up(folder) as running:
         assert ask(f"{running.http_url}/instances") == [stored]
 
 
-def test_killed_children_come_back_and_the_dicom_port_never_closes(folder: Path) -> None:
-    with lanthorn_up(folder) as running:
-        stored = store(running, CT)
-        before = running.pids
-        for name in before:
-            running.kill(name)
-        with socket.create_connection((LOOPBACK, running.dicom_port), timeout=10):
-            pass
-        eventually(lambda: all(process.restarts for process in running.state.processes))
-        running.wait_until_ready()
-        assert not set(before.values()) & set(running.pids.values())
-        assert ask(f"{running.http_url}/instances") == [stored]
-        assert store(running, MR) in ask(f"{running.http_url}/instances")
+def test_two_lanthorns_live_side_by_side(
+    running: RunningLanthorn, secluded: RunningLanthorn
+) -> None:
+    stored = store(running, MR)
+    assert stored in ask(f"{running.http_url}/instances")
+    assert ask_as_alice(f"{secluded.http_url}/instances") == []
 
 
-def test_two_lanthorns_live_side_by_side(folder: Path) -> None:
-    with lanthorn_folder() as other, lanthorn_up(folder) as one, lanthorn_up(other) as two:
-        assert ask(f"{two.http_url}/instances") == []
-        stored = store(one, CT)
-        assert ask(f"{one.http_url}/instances") == [stored]
-        assert ask(f"{two.http_url}/instances") == []
+def test_without_dicom_the_port_is_left_alone(secluded: RunningLanthorn) -> None:
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((LOOPBACK, secluded.dicom_port), timeout=10)
 
 
-def test_a_folder_in_use_is_refused_with_the_process_that_uses_it(folder: Path) -> None:
-    with lanthorn_up(folder) as running:
-        code, _, complaint = lanthorn("up", "--data", str(running.data_folder))
-        assert code == 1
-        assert complaint.count("\n") == 1
-        assert f"process {running.process.pid}" in complaint
-        assert "--data" in complaint
+def test_a_password_keeps_the_counts_private(secluded: RunningLanthorn) -> None:
+    with pytest.raises(urllib.error.HTTPError, match="401"):
+        ask(f"{secluded.http_url}/system")
+    code, report, _ = lanthorn("status", "--data", str(secluded.data_folder))
+    assert code == 0
+    assert "asks for a password" in report
+
+
+def test_a_folder_in_use_is_refused_with_the_process_that_uses_it(
+    running: RunningLanthorn,
+) -> None:
+    code, _, complaint = lanthorn("up", "--data", str(running.data_folder))
+    assert code == 1
+    assert complaint.count("\n") == 1
+    assert f"process {running.process.pid}" in complaint
+    assert "--data" in complaint
 
 
 @pytest.mark.parametrize("option", ["--http-port", "--dicom-port"])
@@ -173,11 +194,10 @@ def test_a_wrong_configuration_ends_with_2_and_the_option_before_anything_starts
     assert not (folder / "data").exists()
 
 
-def test_doubtful_options_are_told_once(folder: Path) -> None:
-    with lanthorn_up(folder, {"DicomPrt": 104}) as running:
-        lines = [json.loads(line) for line in running.log.read_text().splitlines()]
-        doubts = [line for line in lines if line["event"] == "setting_questioned"]
-        assert [line["service"] for line in doubts if "DicomPrt" in line["text"]] == ["lanthorn"]
+def test_doubtful_options_are_told_once(running: RunningLanthorn) -> None:
+    lines = [json.loads(line) for line in running.log.read_text().splitlines()]
+    doubts = [line for line in lines if line["event"] == "setting_questioned"]
+    assert [line["service"] for line in doubts if "DicomPrt" in line["text"]] == ["lanthorn"]
 
 
 def test_the_start_screen_says_where_and_how(folder: Path) -> None:
@@ -202,87 +222,86 @@ def test_the_start_screen_says_where_and_how(folder: Path) -> None:
     assert rest.rstrip().endswith("Stopped.")
 
 
-def test_the_status_shows_processes_health_and_counts(folder: Path) -> None:
-    with lanthorn_up(folder) as running:
-        store(running, CT)
-        code, report, _ = lanthorn("status", "--data", str(running.data_folder))
-        assert code == 0
-        assert "is ready" in report
-        assert "1 patients, 1 studies, 1 series, 1 instances" in report
-        for name, pid in running.pids.items():
-            assert any(
-                line.split()[:3] == [name, str(pid), "ready"] for line in report.splitlines()
-            )
-        os.kill(running.pids["nats"], signal.SIGSTOP)
-        code, report, _ = lanthorn("status", "--data", str(running.data_folder))
-        os.kill(running.pids["nats"], signal.SIGCONT)
-        assert code == 1
-        assert "is not well" in report
+def test_the_status_shows_processes_health_and_counts(running: RunningLanthorn) -> None:
+    store(running, CT)
+    counts = ask(f"{running.http_url}/statistics")
     code, report, _ = lanthorn("status", "--data", str(running.data_folder))
-    assert (code, report) == (1, f"nothing runs in {running.data_folder}\n")
+    assert code == 0
+    assert "is ready" in report
+    assert f"{counts['CountSeries']} series, {counts['CountInstances']} instances" in report
+    for name, pid in running.pids.items():
+        assert any(line.split()[:3] == [name, str(pid), "ready"] for line in report.splitlines())
+    os.kill(running.pids["nats"], signal.SIGSTOP)
+    code, report, _ = lanthorn("status", "--data", str(running.data_folder))
+    os.kill(running.pids["nats"], signal.SIGCONT)
+    assert code == 1
+    assert "is not well" in report
 
 
-def test_secrets_are_for_the_owner_only(folder: Path) -> None:
-    with lanthorn_up(folder) as running:
-        secret = running.state.nats_url.partition("//")[2].partition("@")[0].partition(":")[2]
-        assert len(secret) >= 32
-        open_to_others = [
-            path
-            for path in running.data_folder.rglob("*")
-            if path.is_file()
-            and path.stat().st_mode & 0o077
-            and secret in path.read_text("latin-1")
-        ]
-        assert open_to_others == []
-        for part in ("objects", "nats", "run", "postgres"):
-            assert stat.S_IMODE((running.data_folder / part).stat().st_mode) == 0o700
-        assert secret not in running.log.read_text()
+def test_the_status_of_a_folder_without_a_system_says_so(folder: Path) -> None:
+    code, report, _ = lanthorn("status", "--data", str(folder / "data"))
+    assert (code, report) == (1, f"nothing runs in {folder / 'data'}\n")
 
 
-def test_migrate_and_reindex_work_without_a_running_system(folder: Path) -> None:
-    data = str(folder / "data")
-    code, said, complaint = lanthorn("migrate", "--data", data)
+def test_secrets_are_for_the_owner_only(running: RunningLanthorn) -> None:
+    secret = running.state.nats_url.partition("//")[2].partition("@")[0].partition(":")[2]
+    assert len(secret) >= 32
+    open_to_others = [
+        path
+        for path in running.data_folder.rglob("*")
+        if path.is_file() and path.stat().st_mode & 0o077 and secret in path.read_text("latin-1")
+    ]
+    assert open_to_others == []
+    for part in ("objects", "nats", "run", "postgres"):
+        assert stat.S_IMODE((running.data_folder / part).stat().st_mode) == 0o700
+    assert secret not in running.log.read_text()
+
+
+def test_migrate_works_without_a_running_system(folder: Path) -> None:
+    code, said, complaint = lanthorn("migrate", "--data", str(folder / "data"))
     assert (code, said.splitlines()[-1]) == (0, "The database has this version's schema."), (
         complaint
     )
-    with lanthorn_up(folder) as running:
-        stored = store(running, CT)
-    shutil.rmtree(folder / "data" / "postgres")
-    shutil.rmtree(folder / "data" / "nats")
-    code, said, complaint = lanthorn("reindex", "--data", data)
+
+
+def test_reindex_works_beside_a_running_system(running: RunningLanthorn) -> None:
+    stored = store(running, CT)
+    counts = ask(f"{running.http_url}/statistics")
+    code, said, complaint = lanthorn("reindex", "--fresh", "--data", str(running.data_folder))
     assert code == 0, complaint
-    assert "1 objects, 1 patients, 1 studies, 1 series, 1 instances" in said
-    wait_for_no_process(folder)
-    with lanthorn_up(folder) as running:
-        assert ask(f"{running.http_url}/instances") == [stored]
+    assert f"{counts['CountSeries']} series, {counts['CountInstances']} instances" in said
+    assert stored in ask(f"{running.http_url}/instances")
 
 
-def test_reindex_works_beside_a_running_system(folder: Path) -> None:
-    with lanthorn_up(folder) as running:
-        store(running, CT)
-        code, said, complaint = lanthorn("reindex", "--fresh", "--data", str(running.data_folder))
-        assert code == 0, complaint
-        assert "1 objects" in said
-        assert len(ask(f"{running.http_url}/instances")) == 1
+def test_engines_that_the_environment_names_are_not_started(
+    running: RunningLanthorn, folder: Path
+) -> None:
+    external = {"DATABASE_URL": running.state.database_url, "NATS_URL": running.state.nats_url}
+    with lanthorn_up(folder, environment=external) as second:
+        assert not {"postgres", "nats"} & set(second.pids)
+        assert not (second.data_folder / "postgres").exists()
+    assert {"postgres", "nats"} <= set(running.pids)
 
 
-def test_engines_that_the_environment_names_are_not_started(folder: Path) -> None:
-    with lanthorn_folder() as other, lanthorn_up(other) as engines:
-        external = {
-            "DATABASE_URL": engines.state.database_url,
-            "NATS_URL": engines.state.nats_url,
-        }
-        with lanthorn_up(folder, environment=external) as running:
-            assert not {"postgres", "nats"} & set(running.pids)
-            assert not (running.data_folder / "postgres").exists()
-        assert engines.process.poll() is None
-
-
-def test_without_dicom_the_port_is_left_alone(folder: Path) -> None:
-    with lanthorn_up(folder, {"DicomServerEnabled": False}) as running:
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection((LOOPBACK, running.dicom_port), timeout=10)
-        assert store(running, CT)
+def test_killed_children_come_back_and_the_dicom_port_never_closes(
+    running: RunningLanthorn,
+) -> None:
+    stored = store(running, CT)
+    before = running.pids
+    restarts = {process.name: process.restarts for process in running.state.processes}
+    for name in before:
+        running.kill(name)
+    with socket.create_connection((LOOPBACK, running.dicom_port), timeout=10):
+        pass
+    eventually(
+        lambda: all(
+            process.restarts > restarts[process.name] for process in running.state.processes
+        )
+    )
+    running.wait_until_ready()
+    assert not set(before.values()) & set(running.pids.values())
+    assert stored in ask(f"{running.http_url}/instances")
+    assert store(running, MR) in ask(f"{running.http_url}/instances")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
@@ -315,13 +334,3 @@ def interpreter_of_everybody() -> str:
             subprocess.run([candidate, "-c", ""], check=True, user="nobody", extra_groups=[])
             return candidate
     pytest.skip("no interpreter that other users can run")
-
-
-def test_a_password_keeps_the_counts_private(folder: Path) -> None:
-    options = {"AuthenticationEnabled": True, "RegisteredUsers": {"alice": "secret"}}
-    with lanthorn_up(folder, options) as running:
-        with pytest.raises(urllib.error.HTTPError, match="401"):
-            ask(f"{running.http_url}/system")
-        code, report, _ = lanthorn("status", "--data", str(running.data_folder))
-        assert code == 0
-        assert "asks for a password" in report

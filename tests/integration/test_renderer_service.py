@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 import psutil
 import pydicom
 import pytest
+import pytest_asyncio
 from PIL import Image
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
@@ -35,7 +37,9 @@ from tests.fixtures.dicom_files import ct_file
 
 DATA = Path(__file__).parents[1] / "data" / "pydicom"
 SAMPLES = ("CT_small.dcm", "JPEG2000.dcm", "emri_small_jpeg_ls_lossless.dcm", "rtplan.dcm")
-START_S = 20.0
+START_S = 60.0
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @dataclass
@@ -48,16 +52,16 @@ class RunningRenderer:
     objects: FilesystemObjectStore
 
 
-@pytest.fixture
-async def renderer(tmp_path: Path) -> AsyncIterator[RunningRenderer]:
-    async with FilesystemObjectStore(tmp_path / "objects") as objects:
+@asynccontextmanager
+async def start_renderer(folder: Path) -> AsyncIterator[RunningRenderer]:
+    async with FilesystemObjectStore(folder / "objects") as objects:
         for name in SAMPLES:
             await objects.put(f"t/{name}", [(DATA / name).read_bytes()])
         await objects.put("t/short.dcm", [ct_file(PixelData=bytes(10))])
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         environment = {
-            "LANTHORN_DATA_DIR": str(tmp_path),
+            "LANTHORN_DATA_DIR": str(folder),
             "LANTHORN_LISTEN": f"127.0.0.1:{port}",
             "PATH": os.environ["PATH"],
         }
@@ -79,6 +83,21 @@ async def renderer(tmp_path: Path) -> AsyncIterator[RunningRenderer]:
         await process.wait()
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_renderer(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[RunningRenderer]:
+    async with start_renderer(tmp_path_factory.mktemp("renderer")) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def own_renderer(tmp_path: Path) -> AsyncIterator[RunningRenderer]:
+    """One that the test may stop."""
+    async with start_renderer(tmp_path) as running:
+        yield running
+
+
 async def answers(client: HttpRenderer) -> bool:
     try:
         await client.check()
@@ -87,37 +106,41 @@ async def answers(client: HttpRenderer) -> bool:
     return True
 
 
-async def test_a_preview_comes_as_png(renderer: RunningRenderer) -> None:
-    image = await renderer.client.render(RenderRequest(object_key="t/CT_small.dcm"))
+async def test_a_preview_comes_as_png(shared_renderer: RunningRenderer) -> None:
+    image = await shared_renderer.client.render(RenderRequest(object_key="t/CT_small.dcm"))
     assert image.media_type == "image/png"
     with Image.open(BytesIO(image.body)) as read:
         assert (read.size, read.getextrema()) == ((128, 128), (0, 255))
 
 
-async def test_every_field_of_a_request_arrives(renderer: RunningRenderer) -> None:
+async def test_every_field_of_a_request_arrives(shared_renderer: RunningRenderer) -> None:
     request = RenderRequest(
         object_key="t/emri_small_jpeg_ls_lossless.dcm", frame_index=7, mode="rendered",
         image_format="jpeg", window_center=100.5, window_width=200.25, width=32, height=99,
         smooth=True, quality=40,
     )  # fmt: skip
-    image = await renderer.client.render(request)
+    image = await shared_renderer.client.render(request)
     assert image.media_type == "image/jpeg"
     with Image.open(BytesIO(image.body)) as read:
         assert read.size == (32, 32)
 
 
-async def test_raw_frames_are_the_stored_bytes(renderer: RunningRenderer) -> None:
-    native = await renderer.client.render(RenderRequest(object_key="t/CT_small.dcm", mode="raw"))
+async def test_raw_frames_are_the_stored_bytes(shared_renderer: RunningRenderer) -> None:
+    native = await shared_renderer.client.render(
+        RenderRequest(object_key="t/CT_small.dcm", mode="raw")
+    )
     dataset = pydicom.dcmread(DATA / "CT_small.dcm")
     assert native.media_type == "application/octet-stream"
     assert native.body == dataset.PixelData[: 128 * 128 * 2]
-    jpeg = await renderer.client.render(RenderRequest(object_key="t/JPEG2000.dcm", mode="raw"))
+    jpeg = await shared_renderer.client.render(
+        RenderRequest(object_key="t/JPEG2000.dcm", mode="raw")
+    )
     assert jpeg.media_type == "image/jp2"
 
 
-async def test_sixteen_bits_are_kept(renderer: RunningRenderer) -> None:
+async def test_sixteen_bits_are_kept(shared_renderer: RunningRenderer) -> None:
     request = RenderRequest(object_key="t/CT_small.dcm", mode="image-int16")
-    with Image.open(BytesIO((await renderer.client.render(request)).body)) as read:
+    with Image.open(BytesIO((await shared_renderer.client.render(request)).body)) as read:
         expected = pydicom.dcmread(DATA / "CT_small.dcm").pixel_array
         assert np.array_equal(np.asarray(read).astype(np.int16), expected)
 
@@ -133,34 +156,34 @@ FAILURES = [
 ]
 
 
-async def test_failures_keep_their_class_and_their_text(renderer: RunningRenderer) -> None:
+async def test_failures_keep_their_class_and_their_text(shared_renderer: RunningRenderer) -> None:
     for request, error in FAILURES:
         with pytest.raises(error) as caught:
-            await renderer.client.render(request)
+            await shared_renderer.client.render(request)
         assert type(caught.value) is error
         assert caught.value.details
 
 
 @pytest.mark.parametrize("target", [ImplicitVRLittleEndian, RLELossless])
 async def test_objects_come_in_other_transfer_syntaxes(
-    renderer: RunningRenderer, target: str
+    shared_renderer: RunningRenderer, target: str
 ) -> None:
     name = "emri_small_jpeg_ls_lossless.dcm"
     request = TranscodeRequest(object_key=f"t/{name}", transfer_syntax_uid=target)
-    data = b"".join([chunk async for chunk in renderer.client.transcode(request)])
+    data = b"".join([chunk async for chunk in shared_renderer.client.transcode(request)])
     after = pydicom.dcmread(BytesIO(data))
     assert after.file_meta.TransferSyntaxUID == target
     assert np.array_equal(after.pixel_array, pydicom.dcmread(DATA / name).pixel_array)
 
 
-async def test_large_objects_come_in_pieces(renderer: RunningRenderer) -> None:
+async def test_large_objects_come_in_pieces(shared_renderer: RunningRenderer) -> None:
     pixels = np.arange(4 << 20, dtype="<u2")
     ct = ct_file(rows=2048, columns=2048, PixelData=pixels.tobytes())
-    await renderer.objects.put("t/large.dcm", [ct])
+    await shared_renderer.objects.put("t/large.dcm", [ct])
     request = TranscodeRequest(
         object_key="t/large.dcm", transfer_syntax_uid=ExplicitVRBigEndian, with_file_meta=False
     )
-    chunks = [chunk async for chunk in renderer.client.transcode(request)]
+    chunks = [chunk async for chunk in shared_renderer.client.transcode(request)]
     assert len(chunks) > 4
     assert b"".join(chunks).endswith(pixels.byteswap().tobytes())
 
@@ -173,16 +196,16 @@ TRANSCODING_FAILURES = [
 ]
 
 
-async def test_failed_transcodings_keep_their_class(renderer: RunningRenderer) -> None:
+async def test_failed_transcodings_keep_their_class(shared_renderer: RunningRenderer) -> None:
     for name, target, error in TRANSCODING_FAILURES:
         request = TranscodeRequest(object_key=f"t/{name}.dcm", transfer_syntax_uid=target)
         with pytest.raises(error) as caught:
-            await anext(renderer.client.transcode(request))
+            await anext(shared_renderer.client.transcode(request))
         assert type(caught.value) is error
 
 
-async def test_the_frames_are_counted(renderer: RunningRenderer) -> None:
-    async with httpx2.AsyncClient(base_url=renderer.url) as client:
+async def test_the_frames_are_counted(shared_renderer: RunningRenderer) -> None:
+    async with httpx2.AsyncClient(base_url=shared_renderer.url) as client:
         key = {"object_key": "t/emri_small_jpeg_ls_lossless.dcm"}
         counted = await client.get("/v1/frames", params=key)
         assert counted.json() == {"number_of_frames": 10}
@@ -194,24 +217,24 @@ async def test_the_frames_are_counted(renderer: RunningRenderer) -> None:
         assert "lanthorn_renderer_frame_seconds" in metrics.text
 
 
-async def test_it_ends_cleanly_when_told_to(renderer: RunningRenderer) -> None:
-    await renderer.client.render(RenderRequest(object_key="t/CT_small.dcm"))
-    renderer.process.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(renderer.process.wait(), 10) == 0
+async def test_it_ends_cleanly_when_told_to(own_renderer: RunningRenderer) -> None:
+    await own_renderer.client.render(RenderRequest(object_key="t/CT_small.dcm"))
+    own_renderer.process.send_signal(signal.SIGTERM)
+    assert await asyncio.wait_for(own_renderer.process.wait(), 10) == 0
 
 
-async def test_no_decoder_outlives_a_killed_service(renderer: RunningRenderer) -> None:
-    await renderer.client.render(RenderRequest(object_key="t/CT_small.dcm"))
-    children = psutil.Process(renderer.process.pid).children(recursive=True)
+async def test_no_decoder_outlives_a_killed_service(own_renderer: RunningRenderer) -> None:
+    await own_renderer.client.render(RenderRequest(object_key="t/CT_small.dcm"))
+    children = psutil.Process(own_renderer.process.pid).children(recursive=True)
     assert children
-    renderer.process.kill()
-    await renderer.process.wait()
+    own_renderer.process.kill()
+    await own_renderer.process.wait()
     _, alive = await asyncio.to_thread(psutil.wait_procs, children, timeout=10)
     assert not alive
 
 
-async def test_a_renderer_that_is_gone_is_unavailable(renderer: RunningRenderer) -> None:
-    renderer.process.kill()
-    await renderer.process.wait()
+async def test_a_renderer_that_is_gone_is_unavailable(own_renderer: RunningRenderer) -> None:
+    own_renderer.process.kill()
+    await own_renderer.process.wait()
     with pytest.raises(RendererUnavailable):
-        await renderer.client.render(RenderRequest(object_key="t/CT_small.dcm"))
+        await own_renderer.client.render(RenderRequest(object_key="t/CT_small.dcm"))
