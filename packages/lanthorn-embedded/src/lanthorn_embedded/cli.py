@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lanthorn_embedded.datafolder import DataFolder, default_data_folder
 from lanthorn_embedded.errors import ConfigurationError, EmbeddedError
+from lanthorn_embedded.importing.arguments import add_import_command
 from lanthorn_embedded.version import version
 
 # The sub-commands are imported when they are called: `--help` and `--version` answer at once.
@@ -29,8 +30,8 @@ environment:
   LANTHORN_CONFIG   configuration files when none are named, separated by ":"
   DATABASE_URL      use this PostgreSQL; none is started
   NATS_URL          use this NATS server with JetStream; none is started
-  S3_ENDPOINT       keep images there (with S3_ACCESS_KEY, S3_SECRET_KEY, S3_BUCKET, S3_REGION)
-                    rather than in the data folder
+  S3_ENDPOINT       keep images there (with S3_ACCESS_KEY, S3_SECRET_KEY, S3_BUCKET, S3_REGION,
+                    S3_CA_FILE) rather than in the data folder
 
 exit status: 0 stopped on request, 1 could not start or go on, 2 wrong usage or configuration
 
@@ -90,6 +91,8 @@ def _run(options: argparse.Namespace) -> int:
         return _up(options)
     if options.command == "status":
         return _status(options)
+    if options.command == "import":
+        return _import(options)
     return _maintain(options)
 
 
@@ -115,6 +118,12 @@ def _status(options: argparse.Namespace) -> int:
     report, healthy = status_report(DataFolder(options.data.absolute()))
     sys.stdout.write(report + "\n")
     return 0 if healthy else 1
+
+
+def _import(options: argparse.Namespace) -> int:
+    from lanthorn_embedded.importing.command import import_command  # noqa: PLC0415
+
+    return import_command(options, os.environ)
 
 
 def _maintain(options: argparse.Namespace) -> int:
@@ -207,6 +216,7 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         parents=[data, log],
     )
     parked.add_argument("--retry", type=int, metavar="N", help="try the event of this number again")
+    add_import_command(commands)
     return parser
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from lanthorn_core.errors import UnknownResource
 from lanthorn_core.model import Level
-from lanthorn_core.ports.index import Resource
+from lanthorn_core.ports.index import Attachment, Resource
 from lanthorn_rest_api.metadata_names import MetadataNames
 from lanthorn_rest_api.parameters import Parameters, TagFormat, requested_tags, tag_format
 from lanthorn_rest_api.requested_tags import requested_values
@@ -52,13 +52,19 @@ class Presentation:
         """Show resources of one level."""
         names = MetadataNames(services.settings.user_metadata)
         requested = await requested_values(services, resources, self.requested, self.tag_format)
+        parts = EXPANDED if self.parts is None else self.parts
+        attached: dict[str, list[Attachment]] = {}
+        if "Attachments" in parts and resources:
+            ids = [resource.public_id for resource in resources]
+            attached = await services.reader.attachments(resources[0].level, ids)
         return [
             resource_json(
                 resource,
                 names,
-                parts=EXPANDED if self.parts is None else self.parts,
+                parts=parts,
                 tag_format=self.tag_format,
                 requested=values,
+                attached=attached.get(resource.public_id, ()),
             )
             for resource, values in zip(resources, requested, strict=True)
         ]

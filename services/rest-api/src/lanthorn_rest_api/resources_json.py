@@ -13,7 +13,7 @@ from lanthorn_core.dicom.orthancjson import simplify
 from lanthorn_core.dicom.tags import format_tag, parse_tag
 from lanthorn_core.errors import InvalidParameter
 from lanthorn_core.model import LEVELS, Level
-from lanthorn_core.ports.index import Resource
+from lanthorn_core.ports.index import Attachment, Resource
 from lanthorn_rest_api.metadata_names import MetadataNames
 from lanthorn_rest_api.parameters import TagFormat
 
@@ -84,6 +84,7 @@ def resource_json(
     parts: Collection[str] = EXPANDED,
     tag_format: TagFormat = "simplify",
     requested: Mapping[str, Any] | None = None,
+    attached: Sequence[Attachment] = (),
 ) -> dict[str, Any]:
     """Show a resource.
 
@@ -99,6 +100,8 @@ def resource_json(
         Of the main tags.
     requested : mapping or None
         The content of `RequestedTags`, where it was asked for.
+    attached : sequence of Attachment
+        What users attached to it, for the part `Attachments`.
     """
     level = resource.level
     answer: dict[str, Any] = {"ID": resource.public_id, "Type": str(level)}
@@ -121,7 +124,7 @@ def resource_json(
     if "Metadata" in parts:
         answer["Metadata"] = names.shown(metadata_of(resource))
     if "Attachments" in parts:
-        answer["Attachments"] = _attachments(resource)
+        answer["Attachments"] = _attachments(resource) + [_attachment(one) for one in attached]
     if _OLD_FIELDS in parts:
         answer.update(_old_fields(resource))
     if requested is not None:
@@ -157,6 +160,17 @@ def _attachments(resource: Resource) -> list[dict[str, Any]]:
             "Uuid": file_uuid(resource),
         }
     ]
+
+
+def _attachment(attached: Attachment) -> dict[str, Any]:
+    return {
+        "CompressedMD5": attached.md5,
+        "CompressedSize": attached.size_bytes,
+        "ContentType": attached.number,
+        "UncompressedMD5": attached.md5,
+        "UncompressedSize": attached.size_bytes,
+        "Uuid": attached.object_key.rpartition("/")[2],
+    }
 
 
 def metadata_of(resource: Resource) -> dict[str, str]:

@@ -1,6 +1,6 @@
-"""Attachments of resources (reference 2.8): of an instance its file, `dicom`; others are not kept.
+"""Attachments of resources (reference 2.8): an instance's file, `dicom`, and what users attach.
 
-The file is kept as it came, so that its sizes and digests are the same compressed and not.
+All are kept as they came, so that their sizes and digests are the same compressed and not.
 """
 
 from __future__ import annotations
@@ -13,15 +13,22 @@ from typing import Final
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response, StreamingResponse
 
-from lanthorn_core.errors import BadRequest, InexistentItem, NotAuthorized, UnknownResource
+from lanthorn_core.errors import (
+    BadRequest,
+    DecodeFailed,
+    InexistentItem,
+    NotAuthorized,
+    UnknownResource,
+)
 from lanthorn_core.model import Level
-from lanthorn_core.ports.index import Resource
-from lanthorn_rest_api.answers import action_answer, json_answer, text_answer
+from lanthorn_rest_api.answers import action_answer, empty_answer, json_answer, text_answer
 from lanthorn_rest_api.barrier import current_index
-from lanthorn_rest_api.etags import etag, matches_client
+from lanthorn_rest_api.etags import etag, expected_revision, matches_client
+from lanthorn_rest_api.kept_files import KeptFile, attach_body, kept_files
+from lanthorn_rest_api.metadata_names import FIRST_USER_NUMBER, LAST_USER_NUMBER
 from lanthorn_rest_api.parameters import bounded
 from lanthorn_rest_api.presentation import existing
-from lanthorn_rest_api.resources_json import DICOM_ATTACHMENT, file_uuid
+from lanthorn_rest_api.resources_json import DICOM_ATTACHMENT
 from lanthorn_rest_api.services import Services, ServicesDep
 
 router = APIRouter(dependencies=[Depends(current_index)])
@@ -42,7 +49,6 @@ _MD5_OPERATIONS: Final = frozenset({"compressed-md5", "md5", "verify-md5"})
 """Those that need `StoreMD5ForAttachments`."""
 
 _SYSTEM_NAMES: Final = {DICOM: DICOM_ATTACHMENT, "dicom-as-json": 2, "dicom-until-pixel-data": 3}
-_FIRST_USER_NUMBER: Final = 1024
 _RANGE: Final = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
@@ -51,8 +57,11 @@ async def list_attachments(
     level: Level, public_id: str, request: Request, services: ServicesDep
 ) -> Response:
     """List the attachments."""
-    await existing(services, level, public_id)
-    attachments = {DICOM: DICOM_ATTACHMENT} if level is Level.INSTANCE else {}
+    resource = await existing(services, level, public_id)
+    names = {kind.number: name for name, kind in services.settings.user_content_type.items()}
+    names |= {number: name for name, number in _SYSTEM_NAMES.items()}
+    numbers = [file.number for file in await kept_files(services, resource)]
+    attachments = {names.get(number, str(number)): number for number in numbers}
     return json_answer(attachments if "full" in request.query_params else list(attachments))
 
 
@@ -61,21 +70,38 @@ async def list_operations(
     level: Level, public_id: str, name: str, request: Request, services: ServicesDep
 ) -> Response:
     """List what can be asked of an attachment."""
-    resource = await _with_file(services, level, public_id, name)
+    file = await _file(services, level, public_id, name)
     has_md5 = services.settings.store_md5_for_attachments
     operations = [name for name in OPERATIONS if has_md5 or name not in _MD5_OPERATIONS]
-    return _unless_known(request, resource) or json_answer(operations, headers=_headers(resource))
+    return _unless_known(request, file) or json_answer(operations, headers=_headers(file))
 
 
 @router.put("/{level:level}/{public_id}/attachments/{name}")
+async def attach(
+    level: Level, public_id: str, name: str, request: Request, services: ServicesDep
+) -> Response:
+    """Attach a file, in place of the one of this name."""
+    number = _writable_number(services, name)
+    resource = await existing(services, level, public_id)
+    attached = await attach_body(services, request, resource, number)
+    return action_answer(headers={"ETag": etag(attached.revision, attached.md5)})
+
+
 @router.delete("/{level:level}/{public_id}/attachments/{name}")
-async def refuse_change(level: Level, public_id: str, name: str, services: ServicesDep) -> Response:
-    """Refuse to change what the server keeps; there are no attachments of users yet."""
-    number = _number(services, name)
-    await existing(services, level, public_id)
-    if number < _FIRST_USER_NUMBER:
-        raise NotAuthorized
-    raise UnknownResource
+async def detach(
+    level: Level, public_id: str, name: str, request: Request, services: ServicesDep
+) -> Response:
+    """Remove what a user attached."""
+    was_there = await services.editor.detach(
+        level,
+        public_id,
+        _writable_number(services, name),
+        expected=expected_revision(request),
+        must_expect=services.settings.check_revisions,
+    )
+    if not was_there:
+        raise UnknownResource
+    return empty_answer()
 
 
 @router.get("/{level:level}/{public_id}/attachments/{name}/data")
@@ -84,20 +110,20 @@ async def send_file(
     level: Level, public_id: str, name: str, request: Request, services: ServicesDep
 ) -> Response:
     """Send the file, or a range of its bytes."""
-    resource = await _with_file(services, level, public_id, name)
-    known = _unless_known(request, resource)
+    file = await _file(services, level, public_id, name)
+    known = _unless_known(request, file)
     if known is not None:
         return known
-    size_bytes = resource.size_bytes
+    size_bytes = file.size_bytes
     wanted = _RANGE.fullmatch(request.headers.get("Range", ""))
     if wanted is None or wanted.groups() == ("", ""):
-        filename = request.query_params.get("filename") or file_uuid(resource)
-        headers = _headers(resource) | {
+        filename = request.query_params.get("filename") or file.uuid
+        headers = _headers(file) | {
             "Content-Disposition": f'filename="{_quotable(filename)}"',
             "Content-Length": str(size_bytes),
         }
-        body = services.objects.stream(resource.object_key)
-        return StreamingResponse(body, headers=headers, media_type="application/dicom")
+        body = services.objects.stream(file.object_key)
+        return StreamingResponse(body, headers=headers, media_type=file.media_type)
     if wanted[1]:
         first = int(wanted[1])
         last = min(int(wanted[2]) if wanted[2] else size_bytes - 1, size_bytes - 1)
@@ -109,12 +135,12 @@ async def send_file(
             headers={"Content-Range": f"bytes */{size_bytes}", "Content-Type": "text/plain"},
         )
     length = last - first + 1
-    headers = _headers(resource) | {
+    headers = _headers(file) | {
         "Content-Range": f"bytes {first}-{last}/{size_bytes}",
         "Content-Length": str(length),
     }
     return StreamingResponse(
-        services.objects.stream(resource.object_key, start=first, length=length),
+        services.objects.stream(file.object_key, start=first, length=length),
         status_code=HTTPStatus.PARTIAL_CONTENT,
         headers=headers,
         media_type="application/octet-stream",
@@ -127,10 +153,8 @@ async def show_size(
     level: Level, public_id: str, name: str, request: Request, services: ServicesDep
 ) -> Response:
     """Tell the size in bytes."""
-    resource = await _with_file(services, level, public_id, name)
-    return _unless_known(request, resource) or text_answer(
-        str(resource.size_bytes), headers=_headers(resource)
-    )
+    file = await _file(services, level, public_id, name)
+    return _unless_known(request, file) or text_answer(str(file.size_bytes), headers=_headers(file))
 
 
 @router.get("/{level:level}/{public_id}/attachments/{name}/is-compressed")
@@ -138,8 +162,8 @@ async def show_is_compressed(
     level: Level, public_id: str, name: str, request: Request, services: ServicesDep
 ) -> Response:
     """Tell that the store does not compress."""
-    resource = await _with_file(services, level, public_id, name)
-    return _unless_known(request, resource) or text_answer("0", headers=_headers(resource))
+    file = await _file(services, level, public_id, name)
+    return _unless_known(request, file) or text_answer("0", headers=_headers(file))
 
 
 @router.get("/{level:level}/{public_id}/attachments/{name}/md5")
@@ -148,11 +172,11 @@ async def show_md5(
     level: Level, public_id: str, name: str, request: Request, services: ServicesDep
 ) -> Response:
     """Tell the MD5 of the file."""
-    resource = await _with_file(services, level, public_id, name)
+    file = await _file(services, level, public_id, name)
     if not services.settings.store_md5_for_attachments:
         raise UnknownResource
-    return _unless_known(request, resource) or text_answer(
-        await _md5(services, resource), headers=_headers(resource)
+    return _unless_known(request, file) or text_answer(
+        await _md5(services, file), headers=_headers(file)
     )
 
 
@@ -161,38 +185,50 @@ async def show_info(
     level: Level, public_id: str, name: str, request: Request, services: ServicesDep
 ) -> Response:
     """Tell all that is known of the file."""
-    resource = await _with_file(services, level, public_id, name)
-    known = _unless_known(request, resource)
+    file = await _file(services, level, public_id, name)
+    known = _unless_known(request, file)
     if known is not None:
         return known
-    md5 = await _md5(services, resource) if services.settings.store_md5_for_attachments else ""
+    md5 = await _md5(services, file) if services.settings.store_md5_for_attachments else ""
     info = {
         "CompressedMD5": md5,
-        "CompressedSize": resource.size_bytes,
-        "ContentType": DICOM_ATTACHMENT,
+        "CompressedSize": file.size_bytes,
+        "ContentType": file.number,
         "UncompressedMD5": md5,
-        "UncompressedSize": resource.size_bytes,
-        "Uuid": file_uuid(resource),
+        "UncompressedSize": file.size_bytes,
+        "Uuid": file.uuid,
     }
-    return json_answer(info, headers=_headers(resource))
+    return json_answer(info, headers=_headers(file))
 
 
 @router.post("/{level:level}/{public_id}/attachments/{name}/verify-md5")
 async def verify(level: Level, public_id: str, name: str, services: ServicesDep) -> Response:
     """Read the file once: the store itself knows whether it is whole."""
-    resource = await _with_file(services, level, public_id, name)
+    file = await _file(services, level, public_id, name)
     if not services.settings.store_md5_for_attachments:
         raise BadRequest
-    await _md5(services, resource)
+    digest = await _digest(services, file)
+    if file.md5 not in {"", digest}:
+        raise DecodeFailed(f"The file has the MD5 {digest}, not {file.md5}")
     return action_answer()
 
 
-async def _with_file(services: Services, level: Level, public_id: str, name: str) -> Resource:
+async def _file(services: Services, level: Level, public_id: str, name: str) -> KeptFile:
     number = _number(services, name)
     resource = await existing(services, level, public_id)
-    if number != DICOM_ATTACHMENT or level is not Level.INSTANCE:
-        raise UnknownResource
-    return resource
+    for file in await kept_files(services, resource):
+        if file.number == number:
+            return file
+    raise UnknownResource
+
+
+def _writable_number(services: Services, name: str) -> int:
+    number = _number(services, name)
+    if number < FIRST_USER_NUMBER:
+        raise NotAuthorized
+    if number > LAST_USER_NUMBER:
+        raise InexistentItem
+    return number
 
 
 def _number(services: Services, name: str) -> int:
@@ -206,27 +242,25 @@ def _number(services: Services, name: str) -> int:
     return number
 
 
-async def _md5(services: Services, resource: Resource) -> str:
+async def _md5(services: Services, file: KeptFile) -> str:
+    return file.md5 or await _digest(services, file)
+
+
+async def _digest(services: Services, file: KeptFile) -> str:
     digest = hashlib.md5(usedforsecurity=False)
-    async for chunk in services.objects.stream(resource.object_key):
+    async for chunk in services.objects.stream(file.object_key):
         digest.update(chunk)
     return digest.hexdigest()
 
 
-def _tag(resource: Resource) -> str:
-    # Orthanc has the MD5 here. An object never changes, so its own id does as well, and the file
-    # need not be read to tell it.
-    return file_uuid(resource).replace("-", "")
+def _headers(file: KeptFile) -> dict[str, str]:
+    return {"ETag": etag(file.revision, file.tag)}
 
 
-def _headers(resource: Resource) -> dict[str, str]:
-    return {"ETag": etag(0, _tag(resource))}
-
-
-def _unless_known(request: Request, resource: Resource) -> Response | None:
-    if not matches_client(request, 0, _tag(resource)):
+def _unless_known(request: Request, file: KeptFile) -> Response | None:
+    if not matches_client(request, file.revision, file.tag):
         return None
-    return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=_headers(resource))
+    return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=_headers(file))
 
 
 def _quotable(filename: str) -> str:

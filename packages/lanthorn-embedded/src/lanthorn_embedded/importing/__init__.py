@@ -1,0 +1,1 @@
+"""`lanthorn import`: what another server holds comes to a running Lanthorn."""
