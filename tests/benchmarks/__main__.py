@@ -16,58 +16,16 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.crowd import measure_crowd
+from tests.benchmarks.figures import Figure, measure, median
+from tests.benchmarks.object_stores import measure_object_stores
 from tests.benchmarks.rows import Row, prepare, rows
-from tests.benchmarks.servers import Server, lanthorn, orthancs, receiver
+from tests.benchmarks.servers import lanthorn, orthancs, receiver
 
 RESULTS = Path("bench-results")
-
-
-@dataclass(frozen=True)
-class Figure:
-    """What one round of a row measured on one server."""
-
-    per_s: float
-    p50_ms: float
-    p95_ms: float
-    cpu_s_per_1000: float
-    memory_bytes: int
-    settled_s: float
-
-
-def measure(row: Row, server: Server, number: int) -> Figure:
-    """Run one round and check that what was stored is there."""
-    target, usage = server.target, server.usage
-    before = target.get("/statistics")["CountInstances"]
-    cpu_before = usage.cpu_s()
-    outcomes = row.run(target, number)
-    began_at = min(outcome.began_at for outcome in outcomes)
-    ended_at = max(outcome.ended_at for outcome in outcomes)
-    done = sum(outcome.done for outcome in outcomes)
-    expected = before + (done if row.stores else 0)
-    while target.get("/statistics")["CountInstances"] != expected:
-        if time.monotonic() > ended_at + 60:
-            raise RuntimeError(f"{target.name}: instances are missing after {row.name}")
-        time.sleep(0.005)
-    settled_s = time.monotonic() - ended_at
-    latencies = sorted(latency for outcome in outcomes for latency in outcome.latencies_s)
-    return Figure(
-        per_s=done / (ended_at - began_at),
-        p50_ms=latencies[len(latencies) // 2] * 1000,
-        p95_ms=latencies[int(len(latencies) * 0.95)] * 1000,
-        cpu_s_per_1000=(usage.cpu_s() - cpu_before) / done * 1000,
-        memory_bytes=usage.memory_bytes(),
-        settled_s=settled_s,
-    )
-
-
-def median(figures: Sequence[Figure]) -> Figure:
-    """Return the round with the median rate."""
-    return sorted(figures, key=lambda figure: figure.per_s)[len(figures) // 2]
 
 
 def main() -> None:
@@ -106,11 +64,21 @@ def main() -> None:
         crowd = []
         if options.crowd and options.only in "C-FIND crowd":
             crowd = asyncio.run(measure_crowd(ours, options.crowd))
+    stores = []
+    if options.only in "C-STORE ct S3":
+        with receiver() as receiver_port:
+            stores = measure_object_stores(receiver_port, options.rounds, options.scale)
     RESULTS.mkdir(exist_ok=True)
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
     ).stdout.strip()
-    document = {"commit": commit, "cores": os.cpu_count(), "rows": table, "crowd": crowd}
+    document = {
+        "commit": commit,
+        "cores": os.cpu_count(),
+        "rows": table,
+        "crowd": crowd,
+        "object_stores": stores,
+    }
     (RESULTS / f"{time.strftime('%Y%m%dT%H%M%S')}.json").write_text(json.dumps(document, indent=2))
 
 

@@ -13,7 +13,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,13 +32,15 @@ RECEIVER_AE_TITLE = "RECEIVER"
 
 
 class Usage:
-    """CPU seconds and peak memory of a tree of processes."""
+    """CPU seconds and memory of one or more trees of processes."""
 
-    def __init__(self, root: psutil.Process) -> None:
-        self._root = root
+    def __init__(self, *roots: psutil.Process) -> None:
+        self._roots = roots
 
     def _tree(self) -> list[psutil.Process]:
-        return [self._root, *self._root.children(recursive=True)]
+        return [
+            process for root in self._roots for process in (root, *root.children(recursive=True))
+        ]
 
     def cpu_s(self) -> float:
         """Return user and system seconds so far, of living and waited-for processes."""
@@ -90,14 +92,36 @@ def _options(receiver_port: int) -> dict[str, Any]:
 
 
 @contextmanager
-def lanthorn(receiver_port: int) -> Iterator[Server]:
-    """Run `lanthorn up` on free ports and an empty data folder."""
+def lanthorn(
+    receiver_port: int,
+    name: str = "lanthorn",
+    *,
+    gateways: int | None = None,
+    environment: Mapping[str, str] | None = None,
+    engines: Sequence[psutil.Process] = (),
+) -> Iterator[Server]:
+    """Run `lanthorn up` on free ports and an empty data folder.
+
+    Parameters
+    ----------
+    name : str
+        What its column is called.
+    gateways : int, optional
+        How many gateway processes; by default as many as it takes by itself.
+    environment : mapping, optional
+        Variables that name engines to be used instead of its own.
+    engines : sequence of psutil.Process
+        These engines: their CPU and memory count as Lanthorn's.
+    """
+    options = _options(receiver_port)
+    if gateways:
+        options["Lanthorn"] = {"GatewayProcesses": gateways}
     with (
         tempfile.TemporaryDirectory(prefix="lanthorn-bench-", ignore_cleanup_errors=True) as folder,
-        lanthorn_up(Path(folder), _options(receiver_port)) as running,
+        lanthorn_up(Path(folder), options, environment=environment) as running,
     ):
-        target = Target("lanthorn", running.http_port, running.dicom_port, running.ae_title)
-        usage = Usage(psutil.Process(running.process.pid))
+        target = Target(name, running.http_port, running.dicom_port, running.ae_title)
+        usage = Usage(psutil.Process(running.process.pid), *engines)
         yield Server(target, usage, running.state.database_url)
 
 

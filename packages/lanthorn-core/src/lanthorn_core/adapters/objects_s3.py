@@ -4,56 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
+import hashlib
 import itertools
-import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
-from urllib.parse import urlsplit
 
-import urllib3
-from minio import Minio
-from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
+from minio.error import MinioException
 
 from lanthorn_core.adapters.blocking_calls import in_thread, read_ahead, uninterrupted
 from lanthorn_core.adapters.object_files import remove
 from lanthorn_core.adapters.object_keys import check_key, check_prefix, check_range
 from lanthorn_core.adapters.private_spool import PrivateSpool
-from lanthorn_core.errors import LanthornError, StorageFull, StorageUnavailable, UnknownResource
+from lanthorn_core.adapters.s3_bucket import MEDIA_TYPE, S3Bucket
+from lanthorn_core.adapters.s3_failures import translated
+from lanthorn_core.adapters.s3_reader import ObjectReader
+from lanthorn_core.adapters.worker_threads import WorkerThreads
+from lanthorn_core.errors import StorageUnavailable, UnknownResource
 from lanthorn_core.model import ObjectInfo
 from lanthorn_core.ports.object_store import Buffer, Digest
 
-CONNECT_TIMEOUT_S: Final = 3.0
-READ_TIMEOUT_S: Final = 20.0
-PART_BYTES: Final = 16 << 20
-"""A spool file goes in parts of this size, one in memory at a time."""
+PART_BYTES: Final = 8 << 20
+"""A larger spool file goes in parts of this size; each writing thread holds one in memory."""
 
-_RETRIES: Final = urllib3.Retry(
-    total=2,
-    backoff_factor=0.1,
-    status_forcelist=(500, 502, 503, 504),
-    raise_on_status=False,
-    respect_retry_after_header=False,
-)
-_INSUFFICIENT_STORAGE: Final = 507
-_RANGE_NOT_SATISFIABLE: Final = 416
-_CODE: Final = re.compile(r"<Code>(\w+)</Code>")
-_FULL: Final = frozenset({"XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded"})
-_NOT_THERE: Final = frozenset({"NoSuchKey", "ResourceNotFound"})
-_OURS_ALREADY: Final = frozenset({"BucketAlreadyOwnedByYou", "BucketAlreadyExists"})
 _JOINED_AT_ONCE_BYTES: Final = 1 << 20
 _LISTED_AT_ONCE: Final = 1000
-_MEDIA_TYPE: Final = "application/dicom"
-_FAILURES: Final = (MinioException, urllib3.exceptions.HTTPError, OSError)
 
 
 class S3ObjectStore:
     """Objects in one bucket.
 
-    The SDK blocks: its calls run in as many threads as there are kept connections.
+    The SDK blocks: its calls run in threads, reads in other ones than writes. Where versions are
+    kept, what is deleted is no longer listed or found, and its bytes stay for the bucket's own
+    rules to remove.
 
     Parameters
     ----------
@@ -65,8 +50,10 @@ class S3ObjectStore:
         Made when it does not exist.
     region : str
         Region of the bucket.
+    ca_file : Path, optional
+        Certificates that the server's must come from; by default those that the system trusts.
     threads : int
-        Calls, and kept connections, at once.
+        Writes, and as many reads, at once.
     spool_parent : Path, optional
         Where the private spool folder is made; the system's temporary folder by default.
     """
@@ -79,36 +66,31 @@ class S3ObjectStore:
         secret_key: str,
         bucket: str,
         region: str = "us-east-1",
+        ca_file: Path | None = None,
         threads: int = 6,
         spool_parent: Path | None = None,
     ) -> None:
-        url = urlsplit(endpoint)
-        # Not blocking when all are taken: an open stream keeps its connection between two reads,
-        # and threads that waited for it would be those which its reads need.
-        self._http = urllib3.PoolManager(
-            maxsize=threads,
-            block=False,
-            retries=_RETRIES,
-            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S),
-        )
-        self._client = Minio(
-            url.netloc,
+        self._bucket = S3Bucket(
+            endpoint,
             access_key=access_key,
             secret_key=secret_key,
-            secure=url.scheme == "https",
+            name=bucket,
             region=region,
-            http_client=self._http,
+            ca_file=ca_file,
+            connections=2 * threads,
         )
-        self._bucket = bucket
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="objects-s3")
+        self._threads = threads
+        self._writers: WorkerThreads
+        self._readers = ThreadPoolExecutor(threads, thread_name_prefix="objects-read")
         self._spool = PrivateSpool(spool_parent)
 
     async def __aenter__(self) -> Self:
         """Make the spool folder, and the bucket if it is not there."""
+        self._writers = WorkerThreads(self._threads, "objects-write")
         try:
-            await uninterrupted(self._threads, self._open)
+            await uninterrupted(self._readers, self._open)
         except BaseException:
-            self._threads.shutdown(wait=False)
+            self._readers.shutdown(wait=False)
             raise
         return self
 
@@ -139,7 +121,7 @@ class S3ObjectStore:
             if source.parent != self.spool_folder:
                 raise ValueError("a file to be put must lie in the spool folder")
             try:
-                await in_thread(self._threads, self._put_file, key, source)
+                await self._writers.run(self._put_file, key, source)
             except asyncio.CancelledError:
                 # The thread may never have begun; if it has, it holds the file open.
                 remove(source)
@@ -147,16 +129,16 @@ class S3ObjectStore:
             return
         check_key(key)
         if sum(map(len, source)) > _JOINED_AT_ONCE_BYTES:
-            data = await uninterrupted(self._threads, _joined, source)
+            data = await uninterrupted(self._readers, _joined, source)
         else:
             data = _joined(source)
-        await in_thread(self._threads, self._put_bytes, key, data, digest)
+        await self._writers.run(self._put_bytes, key, data, digest or hashlib.sha256())
 
     async def get(self, key: str, *, start: int = 0, length: int | None = None) -> bytes:
         """Read an object, or `length` bytes of it from `start` (fewer where it ends)."""
         check_key(key)
         check_range(start, length)
-        return await in_thread(self._threads, self._get, key, start, length)
+        return await in_thread(self._readers, self._get, key, start, length)
 
     def read_cached(self, key: str, into: bytearray) -> int | None:
         """Tell that nothing is kept in memory."""
@@ -168,30 +150,31 @@ class S3ObjectStore:
         """Read an object in chunks; the next is read while the consumer has the present one."""
         check_key(key)
         check_range(start, length)
-        reader = _ObjectReader(
-            self._client, self._bucket, key, start=start, length=length, chunk_bytes=chunk_bytes
+        reader = ObjectReader(
+            self._bucket, key, start=start, length=length, chunk_bytes=chunk_bytes
         )
-        async with contextlib.aclosing(read_ahead(reader, self._threads)) as chunks:
+        async with contextlib.aclosing(read_ahead(reader, self._readers)) as chunks:
             async for chunk in chunks:
                 yield chunk
 
     async def stat(self, key: str) -> ObjectInfo:
         """Tell the size of an object."""
         check_key(key)
-        return ObjectInfo(key, await in_thread(self._threads, self._size, key))
+        return ObjectInfo(key, await in_thread(self._readers, self._size, key))
 
     async def delete(self, key: str) -> None:
         """Remove an object; one that is already gone is no error."""
         check_key(key)
         with contextlib.suppress(UnknownResource):
-            await in_thread(self._threads, self._remove, key)
+            await self._writers.run(self._remove, key)
 
     async def list(self, prefix: str = "") -> AsyncIterator[ObjectInfo]:
         """List objects page by page, each a request of its own."""
         check_prefix(prefix)
-        objects = self._client.list_objects(self._bucket, prefix=prefix, recursive=True)
+        bucket = self._bucket
+        objects = bucket.client.list_objects(bucket.name, prefix=prefix, recursive=True)
         while True:
-            page = await in_thread(self._threads, _next_page, objects)
+            page = await in_thread(self._readers, _next_page, objects)
             for info in page:
                 yield info
             if len(page) < _LISTED_AT_ONCE:
@@ -199,55 +182,54 @@ class S3ObjectStore:
 
     async def check(self) -> None:
         """Return when the bucket is there."""
-        if not await in_thread(self._threads, self._bucket_exists):
+        if not await in_thread(self._readers, self._bucket_exists):
             raise StorageUnavailable("The bucket of the objects is gone")
 
     def _open(self) -> None:
         self._spool.open()
         try:
-            if not self._bucket_exists():
-                self._make_bucket()
+            self._make_bucket()
         except BaseException:
             self._spool.close()
-            self._http.clear()
+            self._bucket.close()
             raise
 
     def _shut_down(self) -> None:
-        self._threads.shutdown()
-        self._http.clear()
+        self._readers.shutdown()
+        self._writers.shut_down()
+        self._bucket.close()
         self._spool.close()
 
     def _bucket_exists(self) -> bool:
-        with _failures():
-            return bool(self._client.bucket_exists(self._bucket))
+        with translated():
+            return self._bucket.exists()
 
     def _make_bucket(self) -> None:
-        with _failures():
+        if self._bucket_exists():
+            return
+        with translated():
             try:
-                self._client.make_bucket(self._bucket)
-            except MinioException as error:
-                # Another process may have been quicker.
-                if _answer_in(error)[1] not in _OURS_ALREADY:
+                self._bucket.client.make_bucket(self._bucket.name)
+            except MinioException:
+                # Another process may have been quicker; servers differ in how they say so.
+                if not self._bucket_exists():
                     raise
 
-    def _put_bytes(self, key: str, data: bytes, digest: Digest | None) -> None:
-        if digest is not None:
-            digest.update(data)
-        with _failures():
-            # BytesIO shares the bytes, and reading all of it at once gives them back uncopied.
-            self._client.put_object(
-                self._bucket, key, io.BytesIO(data), len(data), content_type=_MEDIA_TYPE
-            )
+    def _put_bytes(self, key: str, data: bytes, digest: Digest) -> None:
+        digest.update(data)
+        with translated():
+            self._bucket.put(key, data, digest.digest())
 
     def _put_file(self, key: str, path: Path) -> None:
         try:
             check_key(key)
-            with _failures():
-                self._client.fput_object(
-                    self._bucket,
+            with translated():
+                # What fails after the first part, the SDK aborts: no parts stay behind.
+                self._bucket.client.fput_object(
+                    self._bucket.name,
                     key,
                     str(path),
-                    content_type=_MEDIA_TYPE,
+                    content_type=MEDIA_TYPE,
                     part_size=PART_BYTES,
                     num_parallel_uploads=1,
                 )
@@ -255,88 +237,19 @@ class S3ObjectStore:
             path.unlink(missing_ok=True)
 
     def _get(self, key: str, start: int, length: int | None) -> bytes:
-        reader = _ObjectReader(self._client, self._bucket, key, start=start, length=length)
+        reader = ObjectReader(self._bucket, key, start=start, length=length)
         try:
             return reader.read()
         finally:
             reader.close()
 
     def _size(self, key: str) -> int:
-        with _failures(key):
-            return int(self._client.stat_object(self._bucket, key).size)
+        with translated(key):
+            return self._bucket.size(key)
 
     def _remove(self, key: str) -> None:
-        with _failures(key):
-            self._client.remove_object(self._bucket, key)
-
-
-class _ObjectReader:
-    """Reads a range of an object in chunks, or at once when `chunk_bytes` is None."""
-
-    def __init__(
-        self,
-        client: Minio,
-        bucket: str,
-        key: str,
-        *,
-        start: int,
-        length: int | None,
-        chunk_bytes: int | None = None,
-    ) -> None:
-        self._client = client
-        self._bucket = bucket
-        self._key = key
-        self._start = start
-        self._length = length
-        self._chunk_bytes = chunk_bytes
-        self._response: Any = None
-        self._missing = 0
-        self.at_end = False
-
-    def read(self) -> bytes:
-        with _failures(self._key):
-            if self._response is None:
-                self._open()
-            if self._missing == 0:
-                self._finish()
-                return b""
-            wanted = min(self._chunk_bytes or self._missing, self._missing)
-            chunk = bytes(self._response.read(wanted))
-            if len(chunk) < wanted:
-                raise StorageUnavailable("The object store ended in the middle of an object")
-            self._missing -= len(chunk)
-            if self._missing == 0:
-                self._finish()
-            return chunk
-
-    def _open(self) -> None:
-        if self._length == 0:
-            self._client.stat_object(self._bucket, self._key)
-            return
-        try:
-            self._response = self._client.get_object(
-                self._bucket, self._key, offset=self._start, length=self._length or 0
-            )
-        except MinioException as error:
-            if _answer_in(error)[0] != _RANGE_NOT_SATISFIABLE:
-                raise
-            return
-        self._missing = int(self._response.headers["content-length"])
-
-    def _finish(self) -> None:
-        self.at_end = True
-        if self._response is not None:
-            # One more read sees the end, so that the connection can serve the next request.
-            self._response.drain_conn()
-            self._response.release_conn()
-            self._response = None
-
-    def close(self) -> None:
-        if self._response is not None:
-            # The rest of the object is still on its way: this connection is of no more use.
-            self._response.close()
-            self._response.release_conn()
-            self._response = None
+        with translated(key):
+            self._bucket.client.remove_object(self._bucket.name, key)
 
 
 def _joined(source: Sequence[Buffer]) -> bytes:
@@ -346,36 +259,6 @@ def _joined(source: Sequence[Buffer]) -> bytes:
 
 
 def _next_page(objects: Iterator[Any]) -> list[ObjectInfo]:
-    with _failures():
+    with translated():
         page = itertools.islice(objects, _LISTED_AT_ONCE)
         return [ObjectInfo(found.object_name, int(found.size)) for found in page]
-
-
-@contextlib.contextmanager
-def _failures(key: str = "") -> Iterator[None]:
-    try:
-        yield
-    except _FAILURES as error:
-        raise _storage_error(error, key) from error
-
-
-def _storage_error(error: Exception, key: str) -> LanthornError:
-    status, code = _answer_in(error)
-    if code in _NOT_THERE:
-        return UnknownResource(f"There is no object {key}")
-    if code in _FULL or status == _INSUFFICIENT_STORAGE:
-        return StorageFull("No room is left in the object store")
-    if status:
-        return StorageUnavailable(f"The object store answered {status} {code}".rstrip())
-    return StorageUnavailable(f"The object store does not answer: {type(error).__name__}")
-
-
-def _answer_in(error: Exception) -> tuple[int, str]:
-    """HTTP status and S3's code that the SDK's exception tells of; 0 without an answer."""
-    if isinstance(error, S3Error):
-        return int(error.response.status), error.code or ""
-    if isinstance(error, InvalidResponseError):
-        # What the SDK does not take for XML, such as rclone's text/xml, may well be S3's.
-        code = _CODE.search(error._body or "")
-        return int(error._code), code[1] if code else ""
-    return (int(error.status_code), "") if isinstance(error, ServerError) else (0, "")
