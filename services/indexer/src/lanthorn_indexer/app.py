@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 import structlog
-from prometheus_client import Gauge
 
 from lanthorn_core import wiring
 from lanthorn_core.dicom.tags import parse_tag
@@ -15,62 +14,82 @@ from lanthorn_core.errors import TransientError
 from lanthorn_core.ports.bus import EventPublisher, Retries
 from lanthorn_core.ports.index_writer import IndexWriter
 from lanthorn_core.ports.object_store import ObjectStore
-from lanthorn_core.runtime.health import HealthApp, serve_asgi
+from lanthorn_core.runtime.health import HealthApp, serving_health
+from lanthorn_core.runtime.lifecycle import Stop
 from lanthorn_core.runtime.settings import Settings
 from lanthorn_indexer.consume import Consume
 from lanthorn_indexer.extract import ExtractionRules
 from lanthorn_indexer.housekeeping import (
     Sweep,
     collect_garbage_forever,
+    forget_forever,
     recycle_forever,
     stabilise_forever,
 )
+from lanthorn_indexer.metrics import ACTIVE
 from lanthorn_indexer.retry import retry_forever
 
 log = structlog.get_logger(__name__)
 
-ACTIVE: Final = Gauge("lanthorn_indexer_active", "1 while this process is the one that writes")
 PAUSE_S: Final = 0.5
 """Between two attempts to become the active indexer, after something failed."""
 
 
-async def run(settings: Settings, stop: asyncio.Event) -> None:
-    """Run until `stop` is set; whatever fails for a moment is begun anew."""
+async def run(settings: Settings, stop: Stop) -> None:
+    """Run until `stop` is set; whatever fails for a moment is begun anew.
+
+    At the end the batch in hand is applied, and the turn to write is given away at once.
+    """
     settings.runtime.require("database_url", "nats_url")
     async with AsyncExitStack() as stack:
         objects = await stack.enter_async_context(wiring.open_object_store(settings))
         bus = await stack.enter_async_context(wiring.open_indexer_bus(settings))
+        health = HealthApp(
+            {"objects": objects.check, "stream": bus.publisher.check},
+            ending=stop.announced,
+        )
+        await stack.enter_async_context(serving_health(health, settings.runtime.listen))
+        in_hand = asyncio.Lock()
         group = await stack.enter_async_context(asyncio.TaskGroup())
-        index = group.create_task(_be_active_forever(group, settings, objects, bus), name="index")
-        listen = settings.runtime.listen
-        if listen is not None:
-            health = HealthApp({"objects": objects.check, "stream": bus.publisher.check})
-            served = serve_asgi(health, host=listen.host, port=listen.port, stop=stop)
-            group.create_task(served, name="health")
+        index = group.create_task(
+            _be_active_forever(group, settings, objects, bus, in_hand), name="index"
+        )
         await stop.wait()
-        index.cancel()
+        async with in_hand:
+            index.cancel()
 
 
 async def _be_active_forever(
-    group: asyncio.TaskGroup, settings: Settings, objects: ObjectStore, bus: wiring.IndexerBus
+    group: asyncio.TaskGroup,
+    settings: Settings,
+    objects: ObjectStore,
+    bus: wiring.IndexerBus,
+    in_hand: asyncio.Lock,
 ) -> None:
     reader_waits = asyncio.Event()
     await bus.signals.on_ask(reader_waits.set)
     while True:
         # A task of its own: on Python 3.11 a task group that failed leaves its owner marked as
         # being cancelled, for ever.
-        await group.create_task(_be_active(settings, objects, bus, reader_waits), name="active")
+        await group.create_task(
+            _be_active(settings, objects, bus, reader_waits, in_hand), name="active"
+        )
         await asyncio.sleep(PAUSE_S)
 
 
 async def _be_active(
-    settings: Settings, objects: ObjectStore, bus: wiring.IndexerBus, reader_waits: asyncio.Event
+    settings: Settings,
+    objects: ObjectStore,
+    bus: wiring.IndexerBus,
+    reader_waits: asyncio.Event,
+    in_hand: asyncio.Lock,
 ) -> None:
     """Wait for the turn to write, then write until a dependency fails."""
     try:
+        await wiring.wait_for_schema(settings)
         async with (
             wiring.open_index_writer(settings) as writer,
-            bus.open_consumer() as consumer,
+            bus.open_consumer(before := (await writer.progress()).position) as consumer,
         ):
             ACTIVE.set(1)
             log.info("indexer_active")
@@ -82,9 +101,13 @@ async def _be_active(
                 objects=objects,
                 rules=_rules(settings),
                 reader_waits=reader_waits,
+                before=before,
+                in_hand=in_hand,
             )
             async with asyncio.TaskGroup() as group:
                 group.create_task(consume(), name="consume")
+                keep_s = settings.lanthorn.maximum_standby_lag
+                group.create_task(forget_forever(consumer, writer, keep_s), name="forget")
                 _start_housekeeping(group, settings, objects, bus, writer)
     except* TransientError as failures:
         log.warning("indexer_interrupted", errors=[str(e) for e in failures.exceptions])
@@ -104,7 +127,8 @@ def _start_housekeeping(
     sweep = Sweep(objects, publisher, retries, writer)
     group.create_task(retry_forever(retries, writer, objects, _rules(settings)), name="retry")
     group.create_task(stabilise_forever(writer, settings.stable_age), name="stabilise")
-    group.create_task(collect_garbage_forever(writer, objects), name="garbage")
+    keep_s = settings.lanthorn.maximum_standby_lag
+    group.create_task(collect_garbage_forever(writer, objects, keep_s), name="garbage")
     group.create_task(sweep.forever(settings.lanthorn.sweep_interval), name="sweep")
     limited = settings.maximum_storage_size or settings.maximum_patient_count
     if limited and settings.maximum_storage_mode == "Recycle":

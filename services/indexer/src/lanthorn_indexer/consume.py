@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 import structlog
-from prometheus_client import Counter, Gauge, Histogram
 
 from lanthorn_core.errors import IndexUnavailable, TransientError
 from lanthorn_core.events import DeleteResources, decode_event
 from lanthorn_core.ports.bus import Delivery, EventConsumer, IndexSignals, Retries, StreamPosition
 from lanthorn_core.ports.index_writer import IndexWriter, InstanceEntry
 from lanthorn_core.ports.object_store import ObjectStore
+from lanthorn_core.telemetry.tracing import TRACEPARENT, Span, span
+from lanthorn_indexer import metrics
 from lanthorn_indexer.extract import ExtractionRules, extract
 
 log = structlog.get_logger(__name__)
@@ -24,13 +26,11 @@ BATCH_EVENTS: Final = 500
 BATCH_S: Final = 0.1
 """How long a batch may gather after the one before, unless a reader waits."""
 
-INDEXED: Final = Counter("lanthorn_indexer_events_total", "Events applied to the index")
-SET_ASIDE: Final = Counter("lanthorn_indexer_set_aside_total", "Events moved to the retry subject")
-BATCH: Final = Histogram(
-    "lanthorn_indexer_batch_events", "Events a batch", buckets=(1, 10, 50, 500)
-)
-BATCH_SECONDS: Final = Histogram("lanthorn_indexer_batch_seconds", "Extraction and transaction")
-APPLIED: Final = Gauge("lanthorn_indexer_applied_sequence", "Newest event of the stream applied")
+
+def _batch_span(deliveries: Sequence[Delivery]) -> AbstractContextManager[Span]:
+    """Begin the span of a batch, linked to those in which its events were published."""
+    carriers = [{TRACEPARENT: each.traceparent} for each in deliveries if each.traceparent]
+    return span("index batch", links=carriers, events=len(deliveries))
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,9 @@ class Consume:
 
     A transient failure (database, stream) ends it: the batch is undone, and the next consumer
     gets it again. An event that fails by itself is set aside, so that nothing waits for it.
-    `reader_waits` is set by whoever hears that a reader waits at the barrier.
+    `before` is how far the index had come when the consumer was opened.
+    `reader_waits` is set by whoever hears that a reader waits at the barrier. `in_hand` is held
+    while a batch is applied: who has it ends this between two batches.
     """
 
     consumer: EventConsumer
@@ -49,23 +51,25 @@ class Consume:
     objects: ObjectStore
     rules: ExtractionRules
     reader_waits: asyncio.Event
+    before: StreamPosition
+    in_hand: asyncio.Lock
 
     async def __call__(self) -> None:
         """Run until cancelled or until a dependency fails."""
-        applied = await self._take_over()
+        await self._take_over()
         while True:
             deliveries = await self.consumer.fetch(at_most=BATCH_EVENTS, wait_s=1.0)
             if not deliveries:
                 continue
             self.reader_waits.clear()
-            with BATCH_SECONDS.time():
-                await self._apply(deliveries, applied)
-            applied = deliveries[-1].position
-            await self.consumer.acknowledge(deliveries)
-            await self.signals.announce(applied)
-            APPLIED.set(applied.sequence)
-            BATCH.observe(len(deliveries))
-            INDEXED.inc(len(deliveries))
+            async with self.in_hand:
+                with metrics.BATCH_SECONDS.time(), _batch_span(deliveries):
+                    await self._apply(deliveries)
+                applied = deliveries[-1].position
+                await self.signals.announce(applied)
+            metrics.APPLIED_SEQUENCE.set(applied.sequence)
+            metrics.BATCH_EVENTS.observe(len(deliveries))
+            metrics.APPLIED_EVENTS.inc(len(deliveries))
             if len(deliveries) < BATCH_EVENTS:
                 await self._gather()
 
@@ -77,26 +81,19 @@ class Consume:
         except TimeoutError:
             return
 
-    async def _take_over(self) -> StreamPosition:
-        """Bring progress and stream together; the sweep finds what neither knows of.
+    async def _take_over(self) -> None:
+        """Let progress follow where the stream does not go on from it.
 
-        All before the stream's oldest event was acknowledged or is lost, so that readers need
-        not wait for it. A stream of another epoch, or one that ends before our progress, lost
-        events: its numbers are given out again, and progress goes back to where it begins.
+        The sweep finds what the stream lost, so that readers need not wait for it.
         """
-        stream = self.consumer.last_position
-        settled = StreamPosition(stream.epoch, max(0, self.consumer.first_sequence - 1))
-        progress = (await self.writer.progress()).position
-        is_same_stream = progress.epoch == stream.epoch
-        if is_same_stream and settled.sequence <= progress.sequence <= stream.sequence:
-            return progress
-        log.info("progress_restarted", before=progress.sequence, after=settled.sequence)
-        await self.writer.restart_at(settled)
-        await self.signals.announce(settled)
-        return settled
+        begin = self.consumer.begins_after
+        if begin != self.before:
+            log.info("progress_restarted", before=self.before.sequence, after=begin.sequence)
+            await self.writer.restart_at(begin)
+            await self.signals.announce(begin)
 
-    async def _apply(self, deliveries: Sequence[Delivery], applied: StreamPosition) -> None:
-        read = [(delivery, await self._read(delivery, applied)) for delivery in deliveries]
+    async def _apply(self, deliveries: Sequence[Delivery]) -> None:
+        read = [(delivery, await self._read(delivery)) for delivery in deliveries]
         entries = [entry for _, entry in read if entry is not None]
         position = deliveries[-1].position
         try:
@@ -110,15 +107,12 @@ class Consume:
                     await self._apply_one(delivery, entry)
             await self.writer.apply([], position)
 
-    async def _read(
-        self, delivery: Delivery, applied: StreamPosition
-    ) -> InstanceEntry | DeleteResources | None:
+    async def _read(self, delivery: Delivery) -> InstanceEntry | DeleteResources | None:
         """Decode one event; None where there is nothing to apply."""
         try:
             event = decode_event(delivery.payload)
             if isinstance(event, DeleteResources):
-                # Delivered again, a deletion must not take what was stored after it.
-                return event if delivery.position > applied else None
+                return event
             return await extract(event, self.objects, self.rules)
         except Exception as error:
             await self._set_aside(delivery, error)
@@ -133,7 +127,7 @@ class Consume:
             await self._set_aside(delivery, error)
 
     async def _set_aside(self, delivery: Delivery, error: Exception) -> None:
-        SET_ASIDE.inc()
+        metrics.SET_ASIDE.inc()
         log.error(
             "event_set_aside",
             sequence=delivery.position.sequence,

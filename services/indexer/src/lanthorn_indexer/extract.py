@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -14,7 +14,7 @@ from lanthorn_core.dicom.identifiers import public_ids
 from lanthorn_core.dicom.maintags import signature
 from lanthorn_core.dicom.part10 import FileMeta, read_file_meta, scan_file
 from lanthorn_core.dicom.scan import Header, parse_header
-from lanthorn_core.dicom.summary import InstanceSummary, pixel_data_vr_metadata, summarize
+from lanthorn_core.dicom.summary import InstanceSummary, pixel_data_vr_metadata
 from lanthorn_core.events import InstanceStored
 from lanthorn_core.model import LEVELS, Level, Origin
 from lanthorn_core.ports.index_writer import InstanceEntry
@@ -27,6 +27,22 @@ class ExtractionRules:
 
     default_encoding: str = "Latin1"
     extra_main_tags: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+
+class PerLevel(Mapping[Level, dict[str, str]]):
+    """Texts by level, each read when it is asked for: mostly the instance's own are enough."""
+
+    def __init__(self, read: Callable[[Level], dict[str, str]]) -> None:
+        self._read = read
+
+    def __getitem__(self, level: Level) -> dict[str, str]:
+        return self._read(level)
+
+    def __iter__(self) -> Iterator[Level]:
+        return iter(LEVELS)
+
+    def __len__(self) -> int:
+        return len(LEVELS)
 
 
 async def extract(
@@ -47,14 +63,13 @@ async def extract(
         header = parse_header(event.header, event.transfer_syntax_uid)
     else:
         event, header = await _read_object(event, objects)
-    summary = summarize(header, rules.extra_main_tags, rules.default_encoding)
-    levels = summary.levels
+    summary = InstanceSummary(header, rules.extra_main_tags, rules.default_encoding)
     ids = public_ids(summary.identity)
     return InstanceEntry(
         event=event,
         public_ids=ids,
-        main_tags={level: levels[level] for level in LEVELS},
-        metadata=_metadata(event, summary, rules),
+        main_tags=PerLevel(lambda level: summary.level(level).main_tags),
+        metadata=PerLevel(lambda level: _metadata(level, event, summary, rules)),
         sop_class_uid=summary.sop_class_uid,
         index_in_series=summary.index_in_series,
         expected_number_of_instances=summary.expected_number_of_instances,
@@ -96,12 +111,27 @@ def _origin_of(meta: FileMeta) -> Origin:
 
 
 def _metadata(
-    event: InstanceStored, summary: InstanceSummary, rules: ExtractionRules
-) -> dict[Level, dict[str, str]]:
-    """Make Orthanc's system metadata (reference, section 1.10) for each level."""
+    level: Level, event: InstanceStored, summary: InstanceSummary, rules: ExtractionRules
+) -> dict[str, str]:
+    """Make Orthanc's system metadata (reference, section 1.10) for a level."""
+    metadata: dict[str, str] = {}
+    if level is Level.INSTANCE:
+        metadata = _metadata_of_instance(event, summary)
+    elif level is Level.SERIES:
+        metadata["RemoteAET"] = event.origin.calling_ae_title
+        if summary.expected_number_of_instances is not None:
+            metadata["ExpectedNumberOfInstances"] = str(summary.expected_number_of_instances)
+    metadata["MainDicomTagsSignature"] = signature(level, rules.extra_main_tags.get(level, ()))
+    if found := summary.level(level).sequences:
+        sequences = {"Sequences": found, "Version": 1}
+        metadata["MainDicomSequences"] = json.dumps(sequences, separators=(",", ":"))
+    return metadata
+
+
+def _metadata_of_instance(event: InstanceStored, summary: InstanceSummary) -> dict[str, str]:
     origin = event.origin
     received = datetime.fromtimestamp(event.received_at, UTC).strftime("%Y%m%dT%H%M%S")
-    instance = {
+    metadata = {
         "Origin": origin.kind,
         "ReceptionDate": received,
         "RemoteAET": origin.calling_ae_title,
@@ -109,31 +139,15 @@ def _metadata(
         "TransferSyntax": event.transfer_syntax_uid,
     }
     if origin.remote_ip:
-        instance["RemoteIP"] = origin.remote_ip
+        metadata["RemoteIP"] = origin.remote_ip
     if origin.kind == "DicomProtocol":
-        instance["CalledAET"] = origin.called_ae_title
+        metadata["CalledAET"] = origin.called_ae_title
     if origin.kind == "RestApi":
-        instance["HttpUsername"] = origin.http_username
+        metadata["HttpUsername"] = origin.http_username
     if summary.index_text is not None:
-        instance["IndexInSeries"] = summary.index_text
+        metadata["IndexInSeries"] = summary.index_text
     if event.pixel_data_offset is not None:
-        instance["PixelDataOffset"] = str(event.pixel_data_offset)
+        metadata["PixelDataOffset"] = str(event.pixel_data_offset)
     if event.pixel_data_vr is not None:
-        instance["PixelDataVR"] = event.pixel_data_vr
-    series = {"RemoteAET": origin.calling_ae_title}
-    if summary.expected_number_of_instances is not None:
-        series["ExpectedNumberOfInstances"] = str(summary.expected_number_of_instances)
-    metadata: dict[Level, dict[str, str]] = {
-        Level.PATIENT: {},
-        Level.STUDY: {},
-        Level.SERIES: series,
-        Level.INSTANCE: instance,
-    }
-    for level in LEVELS:
-        metadata[level]["MainDicomTagsSignature"] = signature(
-            level, rules.extra_main_tags.get(level, ())
-        )
-        if level in summary.main_sequences:
-            sequences = {"Sequences": summary.main_sequences[level], "Version": 1}
-            metadata[level]["MainDicomSequences"] = json.dumps(sequences, separators=(",", ":"))
+        metadata["PixelDataVR"] = event.pixel_data_vr
     return metadata

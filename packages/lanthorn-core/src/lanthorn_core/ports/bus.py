@@ -24,10 +24,14 @@ class StreamPosition:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One event as it came out of the stream; `payload` is not yet decoded."""
+    """One event as it came out of the stream; `payload` is not yet decoded.
+
+    `traceparent` names the span in which it was published, if there was one.
+    """
 
     position: StreamPosition
     payload: bytes
+    traceparent: str = ""
 
 
 class EventPublisher(Protocol):
@@ -50,28 +54,23 @@ class EventPublisher(Protocol):
 
 
 class EventConsumer(Protocol):
-    """The indexer's side: everything not yet acknowledged, in the stream's order.
+    """The indexer's side: everything after a place, in the stream's order.
 
-    `first_sequence` is the oldest event that the stream still held when the consumer was opened
-    (all before it was acknowledged, or is lost), `last_position` the newest.
+    `begins_after` is the place that the index has come to or, where the stream does not go on from
+    there (it is another one, or lost events), the nearest from which it does.
     """
 
     @property
-    def first_sequence(self) -> int:
-        """Number of the oldest event held."""
-        ...
-
-    @property
-    def last_position(self) -> StreamPosition:
-        """Place of the newest event held."""
+    def begins_after(self) -> StreamPosition:
+        """Place of the last event that will not be delivered."""
         ...
 
     async def fetch(self, *, at_most: int, wait_s: float) -> Sequence[Delivery]:
         """Wait up to `wait_s` for events; an empty answer means none came."""
         ...
 
-    async def acknowledge(self, deliveries: Sequence[Delivery]) -> None:
-        """Let the stream forget these events."""
+    async def forget(self, position: StreamPosition) -> None:
+        """Let the stream forget everything up to here; none will ask for it again."""
         ...
 
 
@@ -125,6 +124,34 @@ class RetryAttempt(Protocol):
 
     async def failed(self, error: str) -> None:
         """Try it again later or, after the last attempt, park it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What waits at the indexer.
+
+    Attributes
+    ----------
+    waiting : int
+        Events not yet applied.
+    oldest_age_s : float
+        Since the oldest of them was published; 0 without any.
+    retrying, parked : int
+        Events that failed: to be tried again, and given up on.
+    """
+
+    waiting: int
+    oldest_age_s: float
+    retrying: int
+    parked: int
+
+
+class EventBacklog(Protocol):
+    """Tells how much waits at the indexer, without it. Raises `BusUnavailable`."""
+
+    async def measure(self, applied: StreamPosition) -> Backlog:
+        """Ask the streams' leaders; `applied` is how far the index has come."""
         ...
 
 

@@ -71,8 +71,12 @@ class IndexWriter(Protocol):
         """Delete the oldest unprotected patients until the limits hold; 0 means no limit."""
         ...
 
-    async def garbage(self, *, at_most: int) -> list[str]:
-        """Keys of objects that may be removed from the store."""
+    async def garbage(self, *, at_most: int, older_than_s: float) -> list[str]:
+        """Keys of objects that were discarded so long ago and may be removed from the store."""
+        ...
+
+    async def postpone_garbage(self, keys: Sequence[str], *, by_s: float) -> None:
+        """Try again in `by_s` what the store does not let go now."""
         ...
 
     async def forget_garbage(self, keys: Sequence[str]) -> None:

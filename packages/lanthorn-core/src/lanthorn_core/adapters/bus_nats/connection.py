@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Final
+from urllib.parse import unquote, urlsplit
 
-import nats
 import nats.errors
 import structlog
 from nats.aio.client import Client
@@ -15,9 +17,11 @@ from nats.js.api import RetentionPolicy, StorageType, StreamConfig, StreamInfo
 from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
+from lanthorn_core.adapters.bus_nats.lean_client import LeanClient
 from lanthorn_core.errors import BusUnavailable
 from lanthorn_core.events import STREAM
 from lanthorn_core.ports.bus import StreamPosition
+from lanthorn_core.telemetry.metrics import BUS_RECONNECTS
 
 log = structlog.get_logger(__name__)
 
@@ -71,45 +75,101 @@ async def flush_all(client: Client, *, timeout_s: int = 5) -> None:
 
 
 @asynccontextmanager
-async def connect(url: str, *, name: str) -> AsyncIterator[Client]:
+async def connect(
+    url: str,
+    *,
+    name: str,
+    account: tuple[str, str] | None = None,
+    ca_file: Path | None = None,
+) -> AsyncIterator[LeanClient]:
     """Connect to NATS and stay connected: the client reconnects for as long as it is open.
+
+    Parameters
+    ----------
+    url : str
+        With user and password, unless `account` is given. ``tls://`` asks for TLS. Several servers
+        of a cluster have commas between them; the first one's user and password hold for all.
+    name : str
+        Shown by the server.
+    account : tuple of str, optional
+        User and password, also for servers that the first one tells of.
+    ca_file : Path, optional
+        Certificates (PEM) that the server is trusted by, instead of the system's.
 
     Raises
     ------
     BusUnavailable
-        The server did not answer at the first try.
+        The server refuses us, or we do not trust it. One that does not answer is waited for.
     """
+    has_connected = False
+    told = ""
 
     async def on_error(error: Exception) -> None:
-        log.warning("bus_connection_failed", error=str(error) or type(error).__name__)
+        nonlocal told
+        text = str(error) or type(error).__name__
+        if text != told:  # it comes again with every attempt, ten times a second
+            log.warning("bus_connection_failed", error=text)
+            told = text
+        if not has_connected and _is_refusal(error):
+            raise error  # nats-py would try again for ever
 
     async def on_reconnected() -> None:
+        nonlocal told
+        told = ""
+        BUS_RECONNECTS.inc()
         log.info("bus_reconnected")
 
+    servers = url.split(",")
+    user, password = account or account_in(servers[0])
+    tls = None if ca_file is None else ssl.create_default_context(cafile=ca_file)
+    client = LeanClient()
     with translated("NATS does not answer"):
-        client = await nats.connect(
-            url,
+        await client.connect(
+            servers,
+            user=user,
+            password=password,
+            tls=tls,
             name=name,
             connect_timeout=5,
-            reconnect_time_wait=0.1,
+            reconnect_time_wait=0.1,  # type: ignore[arg-type]  # less than a second does as well
             max_reconnect_attempts=-1,
+            # A server that vanished without a word is left after ten seconds.
+            ping_interval=5,
+            max_outstanding_pings=2,
             error_cb=on_error,
             reconnected_cb=on_reconnected,
         )
+    has_connected = True
     try:
         yield client
     finally:
         await client.close()
 
 
+def _is_refusal(error: Exception) -> bool:
+    """Whether the server is there, and we are not to talk to each other."""
+    return isinstance(error, ssl.SSLCertVerificationError) or "authorization" in str(error).lower()
+
+
+def account_in(url: str) -> tuple[str | None, str | None]:
+    """Read user and password of a URL.
+
+    nats-py would use those of the URL alone for its server, none for servers it is told of.
+    """
+    parts = urlsplit(url)
+    user, password = parts.username, parts.password
+    return (None, None) if user is None or password is None else (unquote(user), unquote(password))
+
+
 async def ensure_streams(client: Client, *, replicas: int = 1) -> None:
-    """Create the streams where they are missing."""
+    """Create the streams where they are missing; those of fewer replicas get more."""
     js = client.jetstream()
     wanted = (
         StreamConfig(
             name=STREAM,
             subjects=FACTS_AND_COMMANDS,
-            retention=RetentionPolicy.WORK_QUEUE,
+            # The indexer says what may go, see `NatsConsumer.forget`.
+            retention=RetentionPolicy.LIMITS,
             storage=StorageType.FILE,
             num_replicas=replicas,
             duplicate_window=DUPLICATE_WINDOW_S,
@@ -124,9 +184,13 @@ async def ensure_streams(client: Client, *, replicas: int = 1) -> None:
     with translated("The event stream cannot be made"):
         for config in wanted:
             try:
-                await js.stream_info(str(config.name))
+                present = (await js.stream_info(str(config.name))).config
             except NotFoundError:
                 await js.add_stream(config)
+                continue
+            if (present.num_replicas or 1) < replicas:
+                await js.update_stream(present.evolve(num_replicas=replicas))
+                log.info("stream_replicas_raised", stream=config.name, replicas=replicas)
 
 
 def last_position(info: StreamInfo) -> StreamPosition:

@@ -8,11 +8,15 @@ from typing import Final
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.errors import NoRespondersError
 
 from lanthorn_core.adapters.bus_nats.connection import FAILURES
 
 DUE_SUBJECT: Final = "lanthorn.v1.job.due"
 CHANGED_SUBJECT: Final = "lanthorn.v1.job.changed"
+WORKER_SUBJECT: Final = "lanthorn.v1.job.worker"
+
+_ANSWER_S: Final = 1.0
 
 
 class NatsJobSignals:
@@ -28,6 +32,25 @@ class NatsJobSignals:
     async def on_due(self, callback: Callable[[str], None]) -> None:
         """Call `callback` with the type of every job that may be claimed from now on."""
         await self._receive(DUE_SUBJECT, callback)
+
+    async def offer(self, job_type: str) -> None:
+        """Be one of those who run jobs of this type, as long as the process lives."""
+
+        async def answer(message: Msg) -> None:
+            with suppress(*FAILURES):
+                await message.respond(b"")
+
+        await self._client.subscribe(f"{WORKER_SUBJECT}.{job_type}", cb=answer)
+
+    async def is_offered(self, job_type: str) -> bool:
+        """Tell whether anybody runs jobs of this type; True where that cannot be told."""
+        try:
+            await self._client.request(f"{WORKER_SUBJECT}.{job_type}", timeout=_ANSWER_S)
+        except NoRespondersError:
+            return False
+        except FAILURES:
+            return True
+        return True
 
     async def announce_change(self, job_id: str) -> None:
         """Say that a client paused, canceled or deleted a job, or that it finished."""

@@ -9,18 +9,20 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.js.api import Header
 
 from lanthorn_core.adapters.bus_nats.connection import FAILURES, translated
 from lanthorn_core.errors import BusUnavailable
 
 PULL_BYTES: Final = 32 << 20
 EXPIRES_S: Final = 2.0
+_CONSUMER_ENDED: Final = ("Consumer Deleted", "Leadership Change", "Server Shutdown")
 
 
 class PullInbox:
@@ -64,7 +66,8 @@ class PullInbox:
         Raises
         ------
         BusUnavailable
-            The connection is or was lost: messages on their way then are missing.
+            The connection is or was lost: messages on their way then are missing. Or the consumer
+            is gone, or without a leader.
         """
         await self._pull()
         if not self._arrived:
@@ -78,9 +81,17 @@ class PullInbox:
             if message.reply:
                 messages.append(message)
                 self._outstanding -= 1
-            else:  # a status: the pull has ended before it was filled
-                self._outstanding = 0
+            else:
+                self._end_pull(message.headers or {})
         return messages
+
+    def _end_pull(self, status: Mapping[str, str]) -> None:
+        """Hear why a pull ended before it was filled."""
+        self._outstanding = 0
+        code, why = status.get(Header.STATUS), status.get(Header.DESCRIPTION, "")
+        # Nobody answers (any more): the stream has no leader, or the consumer is not there.
+        if code == "503" or (code == "409" and why.startswith(_CONSUMER_ENDED)):
+            raise BusUnavailable(f"The stream does not deliver: {code} {why}".rstrip())
 
     async def _receive(self, message: Msg) -> None:
         self._arrived.append(message)

@@ -15,23 +15,16 @@ from typing import Final
 
 import asyncpg
 import structlog
-from prometheus_client import Counter, Histogram
 
-from lanthorn_core.adapters.index_postgres.pool import translated
+from lanthorn_core.adapters.index_postgres.pool import ConnectionCount, translated
 from lanthorn_core.errors import BusUnavailable, IndexUnavailable
 from lanthorn_core.ports.bus import EventPublisher, IndexSignals, StreamPosition
 from lanthorn_core.ports.index import Answer
+from lanthorn_core.telemetry.metrics import BARRIER_MISSES, BARRIER_SECONDS
+from lanthorn_core.telemetry.tracing import span
 
 log = structlog.get_logger(__name__)
 
-WAITS: Final = Histogram(
-    "lanthorn_index_barrier_seconds",
-    "How long readers waited for the index to catch up",
-    buckets=(0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1, 5, 10),
-)
-MISSES: Final = Counter(
-    "lanthorn_index_barrier_timeouts_total", "Answers given from an index that was behind"
-)
 _APPLIED: Final = "SELECT stream_epoch, applied_sequence FROM index_progress"
 
 
@@ -48,6 +41,9 @@ class IndexBarrier:
         Tells the indexer that somebody waits; whoever opens the barrier connects `announce`.
     timeout_s : float
         Orthanc-style option `IndexBarrierTimeout`.
+    connections : ConnectionCount
+        Those of the pool. What was applied is known of servers that we were connected to: a
+        standby that was promoted may lack the last commits.
     """
 
     POLL_S: Final = 0.05
@@ -59,11 +55,14 @@ class IndexBarrier:
         publisher: EventPublisher,
         signals: IndexSignals,
         timeout_s: float,
+        connections: ConnectionCount,
     ) -> None:
         self._pool = pool
         self._publisher = publisher
         self._signals = signals
         self._timeout_s = timeout_s
+        self._connections = connections
+        self._connections_known = 0
         self._applied = StreamPosition("", 0)
         self._was_behind = False
         self._announced = asyncio.Event()
@@ -90,7 +89,7 @@ class IndexBarrier:
             False as in `wait`.
         """
         if not self._was_behind:
-            known = self._applied
+            known, made = self._known(), self._connections.made
             started = time.perf_counter()
             inquiry = asyncio.gather(self._ask_in_time())  # it runs beside the read
             try:
@@ -101,13 +100,25 @@ class IndexBarrier:
                 inquiry.cancel()
                 raise
             (target,) = await inquiry
-            if target is None or _reaches(known, target):
-                WAITS.observe(time.perf_counter() - started)
+            is_same_server = made == self._connections.made
+            if target is None or (is_same_server and _reaches(known, target)):
+                BARRIER_SECONDS.observe(time.perf_counter() - started)
                 if isinstance(answer, IndexUnavailable):
                     raise answer
                 return answer, target is not None
-        is_current = await self.wait()
-        return await read(), is_current
+        while True:
+            is_current = await self.wait()
+            made = self._connections.made
+            answer = await read()
+            if made == self._connections.made or not is_current:
+                return answer, is_current
+
+    def _known(self) -> StreamPosition:
+        """Tell what every server that we are connected to has applied."""
+        if self._connections_known != self._connections.made:
+            self._connections_known = self._connections.made
+            self._applied = StreamPosition("", 0)
+        return self._applied
 
     async def _ask_in_time(self) -> StreamPosition | None:
         try:
@@ -118,8 +129,14 @@ class IndexBarrier:
             return None
 
     def _miss(self) -> None:
-        MISSES.inc()
+        BARRIER_MISSES.inc()
         log.warning("index_barrier_timed_out", timeout_s=self._timeout_s)
+
+    async def progress(self) -> StreamPosition:
+        """Ask the database up to where the stream's events are in it."""
+        async with translated():
+            (row,) = await self._pool.fetch(_APPLIED)
+        return StreamPosition(row["stream_epoch"], row["applied_sequence"])
 
     async def wait(self) -> bool:
         """Wait until everything acknowledged before this call is in the index.
@@ -129,7 +146,7 @@ class IndexBarrier:
         bool
             False when the time limit passed: the index may lack the newest instances.
         """
-        with WAITS.time():
+        with BARRIER_SECONDS.time(), span("index barrier"):
             try:
                 async with asyncio.timeout(self._timeout_s):
                     await self._wait()
@@ -140,15 +157,16 @@ class IndexBarrier:
 
     async def _wait(self) -> None:
         target = await self._last_position()
-        self._was_behind = not _reaches(self._applied, target)
-        while not _reaches(self._applied, target):
-            announced = self._announced
+        self._was_behind = not _reaches(self._known(), target)
+        while not _reaches(self._known(), target):
+            announced, made = self._announced, self._connections.made
             # A database or stream that does not answer may be starting again: the time limit
             # of `wait` ends this, and the query that follows says what is wrong.
             with suppress(IndexUnavailable):
-                async with translated():
-                    (row,) = await self._pool.fetch(_APPLIED)
-                self._applied = StreamPosition(row["stream_epoch"], row["applied_sequence"])
+                applied = await self.progress()
+                if made != self._connections.made:
+                    continue
+                self._applied = applied
             if not _reaches(self._applied, target):
                 await self._signals.ask()
                 with suppress(TimeoutError):

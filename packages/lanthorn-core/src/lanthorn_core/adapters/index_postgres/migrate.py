@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from importlib import resources
+from importlib.resources.abc import Traversable
 
 import asyncpg
 import structlog
 
-from lanthorn_core.adapters.index_postgres.pool import translated
+from lanthorn_core.adapters.index_postgres.pool import PrimaryServer, translated
 from lanthorn_core.adapters.sqlfile import load_statements
+from lanthorn_core.errors import IndexUnavailable
 
 SQL = load_statements(__package__, "writes.sql")
 log = structlog.get_logger(__name__)
@@ -26,11 +28,33 @@ async def migrate(database_url: str) -> list[str]:
         The database does not answer.
     """
     async with translated():
-        connection = await asyncpg.connect(database_url)
+        connection = await PrimaryServer(database_url).connect()
         try:
             return await _apply(connection)
         finally:
             await connection.close()
+
+
+async def missing_migrations(database_url: str) -> list[str]:
+    """Name the migrations of this version that a database lacks; what it has besides is no matter.
+
+    Raises
+    ------
+    IndexUnavailable
+        The database does not answer, or does not let us in.
+    """
+    async with translated():
+        try:
+            connection = await PrimaryServer(database_url).connect()
+        except asyncpg.PostgresError as error:
+            raise IndexUnavailable(f"The database refuses us: {error!r}") from error
+        try:
+            done = await _applied(connection)
+        except asyncpg.UndefinedTableError:  # an empty database
+            done = set()
+        finally:
+            await connection.close()
+    return [name for name, _ in _migrations() if name not in done]
 
 
 async def _apply(connection: asyncpg.Connection) -> list[str]:
@@ -40,11 +64,9 @@ async def _apply(connection: asyncpg.Connection) -> list[str]:
         "CREATE TABLE IF NOT EXISTS schema_migration "
         "(name text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())"
     )
-    done = {row["name"] for row in await connection.fetch("SELECT name FROM schema_migration")}
-    folder = resources.files(__package__) / "migrations"
-    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        name = file.name.removesuffix(".sql")
-        if name == file.name or name in done:
+    done = await _applied(connection)
+    for name, file in _migrations():
+        if name in done:
             continue
         async with connection.transaction():
             await connection.execute("SET LOCAL lock_timeout = '10s'")
@@ -53,6 +75,17 @@ async def _apply(connection: asyncpg.Connection) -> list[str]:
         log.info("migration_applied", name=name)
         applied.append(name)
     return applied
+
+
+async def _applied(connection: asyncpg.Connection) -> set[str]:
+    return {row["name"] for row in await connection.fetch("SELECT name FROM schema_migration")}
+
+
+def _migrations() -> list[tuple[str, Traversable]]:
+    """Find all migrations of this version with their names, in order."""
+    folder = resources.files(__package__) / "migrations"
+    files = [file for file in folder.iterdir() if file.name.endswith(".sql")]
+    return sorted((file.name.removesuffix(".sql"), file) for file in files)
 
 
 async def empty_index(database_url: str) -> None:
@@ -64,9 +97,10 @@ async def empty_index(database_url: str) -> None:
         The database does not answer.
     """
     async with translated():
-        connection = await asyncpg.connect(database_url)
+        connection = await PrimaryServer(database_url).connect()
         try:
             async with connection.transaction():
+                await connection.execute(SQL["discard_attachments"])
                 await connection.execute(SQL["truncate"])
                 await connection.execute(SQL["clear_statistic"])
         finally:

@@ -1,12 +1,17 @@
-"""Connections to PostgreSQL: codecs, and its failures as ours."""
+"""Connections to PostgreSQL: the right server, codecs, and its failures as ours."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 import asyncpg
+from asyncpg.connect_utils import SessionAttribute
 from asyncpg.pool import PoolConnectionProxy
 
 from lanthorn_core.errors import IndexUnavailable, InvalidParameter
@@ -43,6 +48,89 @@ async def translated() -> AsyncIterator[None]:
         raise IndexUnavailable(f"The database does not answer: {error!r}") from error
 
 
+CONNECT_S: Final = 60.0
+CONNECT_AMONG_SEVERAL_S: Final = 5.0
+"""Patience with one of several hosts: another one may be the primary by now."""
+
+
+@dataclass
+class ConnectionCount:
+    """How many connections were made: a new one may be to a server that was just promoted."""
+
+    made: int = 0
+
+
+class PoolConnection(asyncpg.Connection):
+    """A connection that is given up where a query cannot be cancelled.
+
+    asyncpg waits for as long as a command may take until the server has heard of it, which it
+    never does where the network is cut, and whoever cancelled waits with it.
+    """
+
+    CANCELLED_WITHIN_S: Final = 2.0
+
+    async def _cancel(self, *waiters: Any) -> None:
+        try:
+            async with asyncio.timeout(self.CANCELLED_WITHIN_S) as limit:
+                await super()._cancel(*waiters)  # type: ignore[misc]
+        finally:
+            if limit.expired() and not self.is_closed():
+                self.terminate()
+
+
+class PrimaryServer:
+    """The one of the hosts of a URL that can be written to.
+
+    Parameters
+    ----------
+    url : str
+        Names one host, or several with commas between them.
+    count : ConnectionCount, optional
+        Counts the connections.
+    """
+
+    def __init__(self, url: str, count: ConnectionCount | None = None) -> None:
+        self._urls = url_of_each_host(url)
+        self._count = count or ConnectionCount()
+
+    async def connect(self, *_dsn: Any, **options: Any) -> asyncpg.Connection:
+        """Connect, first to where the last connection was made; as asyncpg's own `connect`.
+
+        asyncpg goes through several hosts by itself, but all of them share one time limit, which
+        the first may use up.
+        """
+        failures: list[Exception] = []
+        patience_s = CONNECT_S if len(self._urls) == 1 else CONNECT_AMONG_SEVERAL_S
+        for url in tuple(self._urls):
+            try:
+                connection: asyncpg.Connection = await asyncpg.connect(
+                    url,
+                    timeout=patience_s,
+                    target_session_attrs=SessionAttribute.primary,
+                    **options,
+                )
+            except (
+                OSError,
+                asyncpg.CannotConnectNowError,
+                asyncpg.TargetServerAttributeNotMatched,
+            ) as error:
+                failures.append(error)
+            else:
+                self._urls.sort(key=lambda each, found=url: each != found)  # type: ignore[misc]
+                self._count.made += 1
+                return connection
+        raise failures[0]
+
+
+def url_of_each_host(url: str) -> list[str]:
+    """Take a URL of several hosts apart into one for each."""
+    parts = urlsplit(url)
+    account, at, hosts = parts.netloc.rpartition("@")
+    if "," not in hosts:
+        return [url]
+    return [parts._replace(netloc=account + at + host).geturl() for host in hosts.split(",")]
+
+
 async def init_connection(connection: asyncpg.Connection) -> None:
     """Let JSONB arrive as Python objects."""
     await connection.set_type_codec(
@@ -63,6 +151,7 @@ async def open_pool(
     size: int = 8,
     lazy: bool = False,
     stateless: bool = False,
+    count: ConnectionCount | None = None,
 ) -> AsyncIterator[asyncpg.Pool]:
     """Open a pool of at most `size` connections.
 
@@ -85,7 +174,8 @@ async def open_pool(
         settings["default_transaction_read_only"] = "on"
     async with translated():
         pool = await asyncpg.create_pool(
-            database_url,
+            connect=PrimaryServer(database_url, count).connect,
+            connection_class=PoolConnection,
             min_size=0 if lazy else 1,
             max_size=size,
             init=init_connection,

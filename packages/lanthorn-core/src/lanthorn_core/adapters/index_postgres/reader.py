@@ -17,8 +17,10 @@ from lanthorn_core.adapters.index_postgres.search import (
 )
 from lanthorn_core.adapters.sqlfile import load_statements
 from lanthorn_core.model import LEVELS, Level
+from lanthorn_core.ports.bus import StreamPosition
 from lanthorn_core.ports.index import (
     Answer,
+    Attachment,
     Change,
     ChangesPage,
     FindQuery,
@@ -140,6 +142,10 @@ class PostgresIndexReader:
                 found[row["public_id"]][keyword] = row["value"] or ""
         return found
 
+    async def progress(self) -> StreamPosition:
+        """Tell up to where the stream's events are in the index."""
+        return await self._barrier.progress()
+
     async def statistics(self) -> Statistics:
         """Tell the counts of the whole server."""
         (row,) = await self._fetch(SQL["statistics"])
@@ -197,6 +203,16 @@ class PostgresIndexReader:
         statement = SQL["user_metadata"].format(level=level.lower())
         rows = await self._fetch(statement, level.depth, public_id, name)
         return Revision(rows[0]["value"], rows[0]["revision"]) if rows else None
+
+    async def attachments(
+        self, level: Level, public_ids: Sequence[str]
+    ) -> dict[str, list[Attachment]]:
+        """Return what users attached to resources, by id."""
+        statement = SQL["attachments"].format(level=level.lower())
+        attached: dict[str, list[Attachment]] = {}
+        for public_id, *columns in await self._fetch(statement, level.depth, list(public_ids)):
+            attached.setdefault(public_id, []).append(Attachment(*columns))
+        return attached
 
     async def check(self) -> None:
         """Return when the database answers."""

@@ -171,6 +171,28 @@ WITH numbered AS (
 INSERT INTO change (sequence, change_type, level, public_id, recorded_at)
 SELECT last_sequence, $1, $2, $3, now() FROM numbered
 
+-- name: attachments
+SELECT public_id, number, attachment.object_key, attachment.size_bytes, md5, revision
+FROM attachment JOIN {level} ON resource_pk = {level}_pk
+WHERE level = $1 AND public_id = ANY($2::text[]) ORDER BY number
+
+-- name: lock_attachment
+SELECT object_key, md5, revision FROM attachment
+WHERE level = $1 AND resource_pk = $2 AND number = $3 FOR UPDATE
+
+-- name: attach
+INSERT INTO attachment (level, resource_pk, number, object_key, size_bytes, md5)
+VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (level, resource_pk, number) DO UPDATE SET object_key = excluded.object_key,
+    size_bytes = excluded.size_bytes, md5 = excluded.md5, revision = attachment.revision + 1
+RETURNING revision
+
+-- name: detach
+DELETE FROM attachment WHERE level = $1 AND resource_pk = $2 AND number = $3
+
+-- name: discard_object
+INSERT INTO object_garbage (object_key) VALUES ($1) ON CONFLICT DO NOTHING
+
 -- name: set_protected
 UPDATE patient SET is_protected = $2 WHERE public_id = $1 RETURNING public_id
 

@@ -13,7 +13,7 @@ import msgspec
 import structlog
 
 from lanthorn_core.adapters.index_postgres.plan import BatchPlan, Tally, plan_batch
-from lanthorn_core.adapters.index_postgres.pool import init_connection, translated
+from lanthorn_core.adapters.index_postgres.pool import PrimaryServer, init_connection, translated
 from lanthorn_core.adapters.sqlfile import load_statements
 from lanthorn_core.dicom.identifiers import PublicIds
 from lanthorn_core.events import DeleteResources
@@ -43,8 +43,7 @@ async def open_writer(
         The database does not answer.
     """
     async with translated():
-        connection = await asyncpg.connect(
-            database_url,
+        connection = await PrimaryServer(database_url).connect(
             command_timeout=60,
             server_settings={
                 "application_name": "lanthorn-indexer",
@@ -189,7 +188,7 @@ class PostgresIndexWriter:
 
     async def _reindex(self, entries: Sequence[InstanceEntry]) -> None:
         await self._connection.execute(
-            SQL["reindex_instances"],
+            _reindexing(Level.INSTANCE),
             [entry.public_ids.instance for entry in entries],
             [_json(entry.main_tags[Level.INSTANCE]) for entry in entries],
             [_json(entry.metadata[Level.INSTANCE]) for entry in entries],
@@ -204,7 +203,7 @@ class PostgresIndexWriter:
                 [_json(entry.metadata[level]) for entry in first.values()],
             ]
             columns += _columns_of_one_level(level, first.values())
-            await self._connection.execute(SQL[f"reindex_{_TABLES[level]}"], *columns)
+            await self._connection.execute(_reindexing(level), *columns)
 
     async def _delete(self, resources: Sequence[tuple[Level, str]]) -> None:
         by_level = [[id_ for at, id_ in resources if at is level] for level in LEVELS]
@@ -243,6 +242,10 @@ class PostgresIndexWriter:
         keys = [row["pk"] for row in rows]
         await self._connection.execute(SQL["delete_user_metadata"], level.depth, keys)
         await self._connection.execute(SQL["delete_labels"], level.depth, keys)
+        attached = await self._connection.fetch(SQL["delete_attachments"], level.depth, keys)
+        await self._connection.execute(
+            SQL["discard_objects"], [row["object_key"] for row in attached]
+        )
         await self._connection.execute(SQL["forget_changes"], [row["public_id"] for row in rows])
 
     async def progress(self) -> Progress:
@@ -286,10 +289,16 @@ class PostgresIndexWriter:
             deleted += 1
             log.info("patient_recycled", patient=oldest)
 
-    async def garbage(self, *, at_most: int) -> list[str]:
+    async def garbage(self, *, at_most: int, older_than_s: float) -> list[str]:
         """Keys of objects that may be removed from the store, oldest first."""
         async with self._transaction() as connection:
-            return [row["object_key"] for row in await connection.fetch(SQL["garbage"], at_most)]
+            rows = await connection.fetch(SQL["garbage"], at_most, older_than_s)
+            return [row["object_key"] for row in rows]
+
+    async def postpone_garbage(self, keys: Sequence[str], *, by_s: float) -> None:
+        """List objects as if they were discarded in `by_s`."""
+        async with self._transaction() as connection:
+            await connection.execute(SQL["postpone_garbage"], keys, by_s)
 
     async def forget_garbage(self, keys: Sequence[str]) -> None:
         """Strike objects that are gone from the list."""
@@ -305,6 +314,11 @@ class PostgresIndexWriter:
         """Everything received before `until_s` was swept."""
         async with self._transaction() as connection:
             await connection.execute(SQL["swept"], until_s)
+
+
+def _reindexing(level: Level) -> str:
+    statement = SQL[f"reindex_{_TABLES.get(level, 'instances')}"]
+    return statement.format(history=SQL["history"].format(table=level.lower()))
 
 
 def _id_at(ids: PublicIds, level: Level) -> str:

@@ -69,28 +69,36 @@ FROM unnest(
 )
 ORDER BY place
 
+-- name: history
+-- What no file tells (`HISTORY` of ports/imported.py); part of the statements that follow.
+(SELECT coalesce(jsonb_object_agg(key, value), jsonb_build_object())
+FROM jsonb_each({table}.metadata) WHERE key IN (
+    'AnonymizedFrom', 'CalledAET', 'HttpUsername', 'ModifiedFrom', 'Origin', 'ReceptionDate',
+    'RemoteAET', 'RemoteIP'
+))
+
 -- name: reindex_instances
--- Main tags and metadata are read again; what users added stays.
-UPDATE instance SET main_tags = t.main_tags::jsonb, metadata = t.metadata::jsonb,
+-- Main tags and metadata are read again; what users added stays, and the history.
+UPDATE instance SET main_tags = t.main_tags::jsonb, metadata = t.metadata::jsonb || {history},
     index_in_series = t.index_in_series, number_of_frames = t.number_of_frames
 FROM unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::integer[])
     AS t (public_id, main_tags, metadata, index_in_series, number_of_frames)
 WHERE instance.public_id = t.public_id
 
 -- name: reindex_patients
-UPDATE patient SET main_tags = t.main_tags::jsonb, metadata = t.metadata::jsonb
+UPDATE patient SET main_tags = t.main_tags::jsonb, metadata = t.metadata::jsonb || {history}
 FROM unnest($1::text[], $2::text[], $3::text[]) AS t (public_id, main_tags, metadata)
 WHERE patient.public_id = t.public_id
 
 -- name: reindex_studies
-UPDATE study SET main_tags = t.main_tags::jsonb, metadata = t.metadata::jsonb,
+UPDATE study SET main_tags = t.main_tags::jsonb, metadata = t.metadata::jsonb || {history},
     patient_tags = t.patient_tags::jsonb
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
     AS t (public_id, main_tags, metadata, patient_tags)
 WHERE study.public_id = t.public_id
 
 -- name: reindex_series
-UPDATE series SET main_tags = t.main_tags::jsonb, metadata = t.metadata::jsonb,
+UPDATE series SET main_tags = t.main_tags::jsonb, metadata = t.metadata::jsonb || {history},
     expected_number_of_instances = t.expected
 FROM unnest($1::text[], $2::text[], $3::text[], $4::integer[])
     AS t (public_id, main_tags, metadata, expected)
@@ -191,6 +199,9 @@ DELETE FROM user_metadata WHERE level = $1 AND resource_pk = ANY($2::bigint[])
 -- name: delete_labels
 DELETE FROM label WHERE level = $1 AND resource_pk = ANY($2::bigint[])
 
+-- name: delete_attachments
+DELETE FROM attachment WHERE level = $1 AND resource_pk = ANY($2::bigint[]) RETURNING object_key
+
 -- name: progress
 SELECT stream_epoch, applied_sequence, swept_until FROM index_progress
 
@@ -217,7 +228,12 @@ ORDER BY updated_at LIMIT 1
 SELECT patient_count, size_bytes FROM statistic
 
 -- name: garbage
-SELECT object_key FROM object_garbage ORDER BY discarded_at LIMIT $1
+SELECT object_key FROM object_garbage WHERE discarded_at <= now() - make_interval(secs => $2)
+ORDER BY discarded_at LIMIT $1
+
+-- name: postpone_garbage
+UPDATE object_garbage SET discarded_at = now() + make_interval(secs => $2)
+WHERE object_key = ANY($1::text[])
 
 -- name: forget_garbage
 DELETE FROM object_garbage WHERE object_key = ANY($1::text[])
@@ -230,9 +246,12 @@ WHERE NOT EXISTS (SELECT FROM instance WHERE object_key = key)
 -- name: swept
 UPDATE index_progress SET swept_until = to_timestamp($1)
 
+-- name: discard_attachments
+INSERT INTO object_garbage (object_key) SELECT object_key FROM attachment ON CONFLICT DO NOTHING
+
 -- name: truncate
 -- The garbage stays listed: what was deleted shall not come back.
-TRUNCATE patient, study, series, instance, user_metadata, label, change
+TRUNCATE patient, study, series, instance, user_metadata, label, attachment, change
 
 -- name: clear_statistic
 UPDATE statistic SET patient_count = 0, study_count = 0, series_count = 0, instance_count = 0,
