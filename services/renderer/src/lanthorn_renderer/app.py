@@ -11,6 +11,8 @@ from starlette.routing import Route
 
 from lanthorn_core.ports.object_store import ObjectStore
 from lanthorn_core.runtime.health import HealthApp, serve_asgi
+from lanthorn_core.runtime.http_observation import ObservedHttp
+from lanthorn_core.runtime.lifecycle import Stop
 from lanthorn_core.runtime.settings import Settings
 from lanthorn_core.wiring import open_object_store
 from lanthorn_renderer.frames import FrameReader
@@ -23,19 +25,25 @@ KEEP_ALIVE_S: Final = 60
 """Longer than the client keeps its idle connections, so that it never meets a closed one."""
 
 
-def create_app(objects: ObjectStore, pool: DecoderPool) -> FastAPI:
-    """Build the application over an object store and a pool of decoders that are open."""
+def create_app(
+    objects: ObjectStore, pool: DecoderPool, ending: asyncio.Event | None = None
+) -> FastAPI:
+    """Build the application over an object store and a pool of decoders that are open.
+
+    Once `ending` is set it is not ready any more.
+    """
     app = FastAPI(title="Lanthorn renderer", docs_url=None, redoc_url=None)
     frames = FrameReader(objects)
     app.include_router(frame_routes(frames, pool))
     app.include_router(transcode_routes(Transcoder(objects, frames, pool)))
-    health = HealthApp({"objects": objects.check})
+    health = HealthApp({"objects": objects.check}, ending=ending)
     app.router.routes.extend(Route(path, health) for path in ("/livez", "/readyz", "/metrics"))
     answer_with_problems(app)
+    app.add_middleware(ObservedHttp)
     return app
 
 
-async def run(settings: Settings, stop: asyncio.Event) -> None:
+async def run(settings: Settings, stop: Stop) -> None:
     """Serve until `stop` is set."""
     settings.runtime.require("listen")
     listen = settings.runtime.listen
@@ -47,10 +55,12 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
             warming = group.create_task(pool.warm_up(), name="warm-up")
             await serve_asgi(
-                create_app(objects, pool),
+                create_app(objects, pool, stop.announced),
                 host=listen.host,
                 port=listen.port,
                 stop=stop,
+                ending=stop.announced,
                 keep_alive_s=KEEP_ALIVE_S,
+                drain_s=settings.runtime.finish_within_s,
             )
             warming.cancel()

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
+
+from lanthorn_core.telemetry.metrics import CACHE_BYTES, count_look_ups
 
 Value = TypeVar("Value")
+
+_CACHE: Final = "opened_objects"
 
 
 class ByteBoundedCache(Generic[Value]):
@@ -16,6 +20,8 @@ class ByteBoundedCache(Generic[Value]):
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
+        self._hits, self._misses = count_look_ups(_CACHE)
+        self._held = CACHE_BYTES.labels(_CACHE)
         self._held_bytes = 0
         self._entries: OrderedDict[tuple[str, ...], tuple[Value, int]] = OrderedDict()
 
@@ -28,7 +34,9 @@ class ByteBoundedCache(Generic[Value]):
         """Return what is kept under this key, and keep it longer."""
         entry = self._entries.get(key)
         if entry is None:
+            self._misses.inc()
             return None
+        self._hits.inc()
         self._entries.move_to_end(key)
         return entry[0]
 
@@ -44,3 +52,4 @@ class ByteBoundedCache(Generic[Value]):
         while self._held_bytes > self._limit_bytes:
             _, (_, freed) = self._entries.popitem(last=False)
             self._held_bytes -= freed
+        self._held.set(self._held_bytes)

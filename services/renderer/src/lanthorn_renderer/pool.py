@@ -23,18 +23,19 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 
 import structlog
-from prometheus_client import Counter
 
 from lanthorn_core.errors import DecodeFailed
+from lanthorn_renderer.metrics import DECODER_RESTARTS, DECODER_WAIT_SECONDS, DECODERS_BUSY
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 log = structlog.get_logger()
 
-DECODERS_DIED: Final = Counter(
-    "lanthorn_renderer_decoders_died", "Decoder processes that an image crashed or made too slow"
-)
+_CRASHED = DECODER_RESTARTS.labels("crashed")
+_TOO_SLOW = DECODER_RESTARTS.labels("too_slow")
+_CANCELED = DECODER_RESTARTS.labels("canceled")
+_WORN = DECODER_RESTARTS.labels("worn")
 
 _PRELOADED: Final = (
     "lanthorn_renderer.job",
@@ -108,9 +109,11 @@ class DecoderPool:
         LanthornError
             What the function raised.
         """
-        worker = await self._idle.get()
+        with DECODER_WAIT_SECONDS.time():
+            worker = await self._idle.get()
         try:
-            return await worker.run(function, job)
+            with DECODERS_BUSY.track_inprogress():
+                return await worker.run(function, job)
         finally:
             self._idle.put_nowait(worker)
 
@@ -139,12 +142,13 @@ class _Worker:
             took_s = time.monotonic() - started
             self._let_go()
             too_slow = took_s >= self._time_limit_s
-            DECODERS_DIED.inc()
+            (_TOO_SLOW if too_slow else _CRASHED).inc()
             log.warning("decoder_died", slug=DecodeFailed.slug, too_slow=too_slow, took_s=took_s)
             why = f"took longer than {self._time_limit_s:g} s" if too_slow else "broke the decoder"
             raise DecodeFailed(f"the image {why}") from None
         except asyncio.CancelledError:
             self.kill()  # it may be busy for long, and the next image is not to wait for it
+            _CANCELED.inc()
             raise
         except MemoryError:
             raise DecodeFailed("the image needs more memory than a decoder may take") from None
@@ -153,6 +157,7 @@ class _Worker:
         """Have a process that is ready, the present one or a new one."""
         if self._process is not None and self._process.tasks >= self._max_tasks:
             self._let_go()
+            _WORN.inc()
         if self._process is None:
             executor = ProcessPoolExecutor(
                 1,

@@ -9,7 +9,6 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
-from prometheus_client import Histogram
 from pydantic import BaseModel, ConfigDict, Field
 
 from lanthorn_core.errors import NotRenderable
@@ -20,18 +19,13 @@ from lanthorn_core.ports.renderer import (
     RenderRequest,
     TranscodeRequest,
 )
-from lanthorn_core.runtime.metrics import LATENCY_BUCKETS_S
+from lanthorn_core.telemetry.tracing import span
 from lanthorn_renderer.frames import FrameReader, OpenedObject
 from lanthorn_renderer.job import RenderJob, render
+from lanthorn_renderer.metrics import FRAME_SECONDS
 from lanthorn_renderer.pool import DecoderPool
 from lanthorn_renderer.transcode import Transcoder
 
-FRAME_SECONDS: Final = Histogram(
-    "lanthorn_renderer_frame_seconds",
-    "From request to picture",
-    ["mode"],
-    buckets=LATENCY_BUCKETS_S,
-)
 _RAW_MEDIA_TYPES: Final = {
     "1.2.840.10008.1.2.4.50": "image/jpeg",  # JPEG Baseline
     "1.2.840.10008.1.2.4.90": "image/jp2",  # JPEG 2000, lossless only
@@ -156,7 +150,8 @@ async def render_frame(
         )
     image = opened.describe_frame(request.frame_index)
     encoded = await frames.fetch(opened, request.frame_index)
-    return await pool.run(render, RenderJob(request, image, encoded))
+    with span("decode", mode=request.mode, transfer_syntax_uid=image.transfer_syntax_uid):
+        return await pool.run(render, RenderJob(request, image, encoded))
 
 
 def _raw_media_type(opened: OpenedObject) -> str:

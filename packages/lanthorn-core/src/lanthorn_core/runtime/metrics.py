@@ -1,28 +1,43 @@
-"""Metrics: Prometheus' default registry, one per process.
+"""Writing out the metrics of this process: Prometheus' default registry.
 
-Every metric is made where it is counted, with `prometheus_client`'s own classes, at module level:
-
-    INSTANCES_STORED: Final = Counter("lanthorn_instances_stored", "…", ["protocol"])
-
-Names start with ``lanthorn_``, carry their unit (``_seconds``, ``_bytes``), and labels take few
-values: never an AE title, a UID or a path. The registry also holds the interpreter's and the
-process's own figures (``python_gc_…``, ``process_resident_memory_bytes``, …).
+They are declared in `lanthorn_core.telemetry.metrics` and in each service's own `metrics`. The
+registry also holds the interpreter's and the process's own figures (``python_gc_…``,
+``process_resident_memory_bytes``, …).
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
+import structlog
 from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
 
-LATENCY_BUCKETS_S: Final = (
-    *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
-)
-"""For histograms of durations in seconds, so that all services' can be added up."""
+from lanthorn_core.telemetry.metrics import BUILD
 
-SIZE_BUCKETS_BYTES: Final = tuple(1 << exponent for exponent in range(10, 32, 2))
-"""For histograms of sizes: 1 KiB to 1 GiB."""
+log = structlog.get_logger(__name__)
+
+Refresh = Callable[[], Awaitable[None]]
+"""Brings gauges up to date that tell of something outside of the process."""
+
+REFRESH_TIMEOUT_S: Final = 3.0
+"""A scrape waits no longer for figures of the engines; Prometheus itself waits for ten."""
+
+
+def own_version() -> str:
+    """Tell the version of what is installed."""
+    try:
+        return version("lanthorn-core")
+    except PackageNotFoundError:  # a source tree on the path, such as a mounted one
+        return "unknown"
+
+
+def tell_build(service: str) -> None:
+    """Show which service and version this process is."""
+    BUILD.labels(service, own_version()).set(1)
 
 
 def exposition(accept: str = "") -> tuple[bytes, str]:
@@ -40,3 +55,16 @@ def exposition(accept: str = "") -> tuple[bytes, str]:
     """
     encode, content_type = choose_encoder(accept)
     return encode(REGISTRY), content_type
+
+
+async def refresh_all(refreshes: Sequence[Refresh]) -> None:
+    """Bring gauges up to date before a scrape; one that fails or hangs harms no other."""
+    await asyncio.gather(*(_refresh(each) for each in refreshes))
+
+
+async def _refresh(refresh: Refresh) -> None:
+    try:
+        async with asyncio.timeout(REFRESH_TIMEOUT_S):
+            await refresh()
+    except Exception as error:  # a scrape must answer, whatever an engine does
+        log.warning("metrics_not_refreshed", error=type(error).__name__)
