@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
@@ -15,11 +16,15 @@ from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from lanthorn_core.errors import DeadlineExceeded, InexistentItem, RevisionMismatch
+from lanthorn_core.runtime.health import HealthApp
 from lanthorn_core.runtime.settings import Settings, load_settings
 from lanthorn_rest_api.app import create_app
-from lanthorn_rest_api.http_rules import normalized_path
+from lanthorn_rest_api.authentication import AccessRules
+from lanthorn_rest_api.failed_logins import FailedLogins
+from lanthorn_rest_api.http_rules import OrthancHttp, normalized_path
 from lanthorn_rest_api.services import Services
 
 
@@ -38,7 +43,7 @@ def app_with(**options: str) -> FastAPI:
 
 
 async def ask(
-    app: FastAPI,
+    app: ASGIApp,
     method: str,
     path: str,
     *,
@@ -55,6 +60,38 @@ def failing(error: Exception) -> Route:
         raise error
 
     return Route("/fail", fail, methods=["GET"])
+
+
+@pytest.mark.parametrize("credentials", ["", ":", "lanthorn:", "orthanc:orthanc"])
+async def test_where_no_user_exists_nobody_is_let_in(credentials: str) -> None:
+    app = app_with(REMOTE_ACCESS_ALLOWED="true")
+    assert (await ask(app, "GET", "/nothing", headers=basic(credentials))).status_code == 401
+    assert (await ask(app, "GET", "/metrics")).status_code == 401
+    assert (await ask(app, "GET", "/livez")).status_code == 200
+
+
+async def test_who_tries_many_wrong_passwords_at_once_is_not_listened_to() -> None:
+    app = OrthancHttp(
+        Response("welcome"),
+        access=AccessRules({"alice": "hers"}, remote_access_allowed=True),
+        health=HealthApp({}),
+        describe_errors=True,
+        failed_logins=FailedLogins(pause_s=3600, most_waiting=2),
+    )
+    async with asyncio.TaskGroup() as group:
+        guesses = [
+            group.create_task(ask(app, "GET", "/", headers=basic(f"alice:{guess}")))
+            for guess in ("his", "theirs")
+        ]
+        assert (await ask(app, "GET", "/")).status_code == 401
+        for _ in range(100):
+            await asyncio.sleep(0)  # the guesses are on their way
+        assert (await ask(app, "GET", "/", headers=basic("alice:hers"))).status_code == 429
+        other = await ask(app, "GET", "/", headers=basic("alice:hers"), client="192.0.2.8")
+        assert other.text == "welcome"
+        for guess in guesses:
+            guess.cancel()
+    assert (await ask(app, "GET", "/", headers=basic("alice:hers"))).text == "welcome"
 
 
 async def test_an_unknown_path_is_answered_in_orthancs_form() -> None:

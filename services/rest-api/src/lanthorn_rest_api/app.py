@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -9,6 +10,7 @@ from fastapi import FastAPI
 from starlette.routing import BaseRoute
 
 from lanthorn_core.runtime.health import HealthApp
+from lanthorn_core.runtime.http_observation import ObservedHttp
 from lanthorn_core.runtime.settings import Settings
 from lanthorn_rest_api import explorer_files, metrics_orthanc
 from lanthorn_rest_api.authentication import AccessRules
@@ -24,6 +26,7 @@ from lanthorn_rest_api.rest import (
     exports,
     find,
     frames,
+    imports,
     instance_content,
     instance_files,
     instance_tags,
@@ -44,7 +47,12 @@ from lanthorn_rest_api.rest import (
     upload,
     worklists,
 )
-from lanthorn_rest_api.services import OpenServices, Services, open_services
+from lanthorn_rest_api.services import (
+    OpenServices,
+    Services,
+    open_services,
+    refresh_system_figures,
+)
 
 ROUTES = (
     *instance_files.routes,
@@ -74,6 +82,7 @@ ROUTES = (
     *worklists.router.routes,
     *storage_commitment.router.routes,
     *parked_events.router.routes,
+    *imports.router.routes,
     *metrics_orthanc.router.routes,
 )
 """In the order in which they are tried: what is asked most often comes first."""
@@ -83,6 +92,7 @@ _CHANGING_POSTS = frozenset(
     {
         "/instances",
         "/tools/bulk-delete",
+        imports.IMPORTED_PATH,
         parked_events.RETRY_PATH,
         storage_commitment.REMOVE_PATH,
         worklists.CREATE_PATH,
@@ -91,7 +101,12 @@ _CHANGING_POSTS = frozenset(
 """Routes whose POST changes what is stored; that of others only asks."""
 
 
-def create_app(settings: Settings, open_services: OpenServices = open_services) -> FastAPI:
+def create_app(
+    settings: Settings,
+    open_services: OpenServices = open_services,
+    *,
+    ending: asyncio.Event | None = None,
+) -> FastAPI:
     """Build the application.
 
     Parameters
@@ -100,6 +115,8 @@ def create_app(settings: Settings, open_services: OpenServices = open_services) 
         Of this process.
     open_services : callable
         Opens the ports for as long as the application runs; the real ones by default.
+    ending : asyncio.Event, optional
+        Once it is set, the application is not ready any more.
     """
 
     @asynccontextmanager
@@ -119,15 +136,17 @@ def create_app(settings: Settings, open_services: OpenServices = open_services) 
     if settings.orthanc_explorer_enabled:
         app.router.routes.extend(explorer_files.routes)
     install_error_handlers(app, describe=settings.http_describe_errors)
+    app.state.health = _health(app, ending)
     app.add_middleware(
         OrthancHttp,
         access=access_rules(settings),
-        health=_health(app),
+        health=app.state.health,
         describe_errors=settings.http_describe_errors,
         keep_alive=settings.keep_alive,
     )
     if settings.http_compression_enabled:
         app.add_middleware(CompressedAnswers)
+    app.add_middleware(ObservedHttp)
     return app
 
 
@@ -150,7 +169,13 @@ def _changes_the_store(route: BaseRoute) -> bool:
     )
 
 
-def _health(app: FastAPI) -> HealthApp:
+def health_of(app: FastAPI) -> HealthApp:
+    """Return what tells the health of an application, to be served at another address as well."""
+    health: HealthApp = app.state.health
+    return health
+
+
+def _health(app: FastAPI, ending: asyncio.Event | None) -> HealthApp:
     """Build the health routes, which know the ports only once the application has started."""
 
     def check_of(name: str) -> Callable[[], Awaitable[None]]:
@@ -166,4 +191,11 @@ def _health(app: FastAPI) -> HealthApp:
         "index": "reader",
         "renderer": "renderer",
     }
-    return HealthApp({shown: check_of(name) for shown, name in names.items()})
+
+    async def refresh_figures() -> None:
+        # Not before the start: until then there is nobody to ask.
+        if hasattr(app.state, "services"):
+            await refresh_system_figures(app.state.services)
+
+    checks = {shown: check_of(name) for shown, name in names.items()}
+    return HealthApp(checks, [refresh_figures], ending=ending)

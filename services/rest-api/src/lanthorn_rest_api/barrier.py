@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Final
 
 import structlog
-from prometheus_client import Counter
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
 
@@ -22,17 +21,11 @@ WARNINGS: Final = "lanthorn.warnings"
 
 BEHIND: Final = '199 lanthorn "the index is behind the stream"'
 
-_passed_late = Counter(
-    "lanthorn_rest_barrier_timeouts_total",
-    "Requests answered although the index was behind the stream.",
-)
-
 
 async def wait_at_barrier(reader: IndexReader, scope: Scope) -> None:
     """Wait until everything acknowledged before now is in the index, or the time is up."""
     if await reader.wait_until_current():
         return
-    _passed_late.inc()
     log.warning("index_was_behind", path=scope["path"])
     scope.setdefault(WARNINGS, []).append(BEHIND)
 

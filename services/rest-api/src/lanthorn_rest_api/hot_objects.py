@@ -6,11 +6,16 @@ from collections import OrderedDict
 from typing import Final
 
 from lanthorn_core.ports.object_store import ObjectStore
+from lanthorn_core.telemetry.metrics import CACHE_BYTES, count_look_ups
 
 SMALL_BYTES: Final = 1 << 20
 """Larger objects are streamed: a CT slice is small, a mammogram is not."""
 
 LIMIT_BYTES: Final = 64 << 20
+
+_CACHE: Final = "files"
+_HITS, _MISSES = count_look_ups(_CACHE)
+_HELD: Final = CACHE_BYTES.labels(_CACHE)
 
 
 class HotObjects:
@@ -39,8 +44,10 @@ class HotObjects:
         """Read a small object; raises as `ObjectStore.get`."""
         data = self._held.get(key)
         if data is not None:
+            _HITS.inc()
             self._held.move_to_end(key)
             return data
+        _MISSES.inc()
         data = await self._objects.get(key)
         self._keep(key, data)
         return data
@@ -54,3 +61,4 @@ class HotObjects:
         while self._held_bytes > self._limit_bytes:
             _, oldest = self._held.popitem(last=False)
             self._held_bytes -= len(oldest)
+        _HELD.set(self._held_bytes)

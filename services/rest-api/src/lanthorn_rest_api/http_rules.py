@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lanthorn_core.errors import UnknownResource
 from lanthorn_rest_api.authentication import CHALLENGE, USERNAME, AccessRules
 from lanthorn_rest_api.barrier import WARNINGS
+from lanthorn_rest_api.failed_logins import FailedLogins, origin_of
 from lanthorn_rest_api.orthanc_errors import METHODS, error_answer
 
 log = structlog.get_logger()
@@ -39,6 +40,8 @@ class OrthancHttp:
         Orthanc's `HttpDescribeErrors`.
     keep_alive : bool
         Orthanc's `KeepAlive`: without it, every answer ends its connection.
+    failed_logins : FailedLogins, optional
+        What slows down the guessing of passwords.
     """
 
     def __init__(
@@ -49,12 +52,14 @@ class OrthancHttp:
         health: ASGIApp,
         describe_errors: bool,
         keep_alive: bool = True,
+        failed_logins: FailedLogins | None = None,
     ) -> None:
         self._app = app
         self._access = access
         self._health = health
         self._describe_errors = describe_errors
         self._keep_alive = keep_alive
+        self._failed_logins = failed_logins or FailedLogins()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -90,10 +95,9 @@ class OrthancHttp:
         if scope["path"] in PROBES:
             await self._health(scope, receive, send)
             return
-        user = self._access.user_of(scope)
-        if user is None:
-            refusal = Response(status_code=HTTPStatus.UNAUTHORIZED, headers=CHALLENGE)
-            await refusal(scope, receive, send)
+        user = await self._user_of(scope)
+        if isinstance(user, Response):
+            await user(scope, receive, send)
             return
         scope[USERNAME] = user
         method = effective_method(scope)
@@ -109,6 +113,20 @@ class OrthancHttp:
             await answer(scope, receive, send)
             return
         await (self._health if scope["path"] == METRICS else self._app)(scope, receive, send)
+
+    async def _user_of(self, scope: Scope) -> str | Response:
+        """Name the user of a request, or make the answer to one that is refused."""
+        gives_password = "authorization" in Headers(scope=scope)
+        origin = origin_of(scope) if gives_password else ""
+        if self._failed_logins.is_attacked_from(origin):
+            return Response(status_code=HTTPStatus.TOO_MANY_REQUESTS, headers={"Retry-After": "10"})
+        user = self._access.user_of(scope)
+        if user is not None:
+            return user
+        if gives_password:
+            log.warning("login_failed", remote_ip=origin)
+            await self._failed_logins.wait(origin)
+        return Response(status_code=HTTPStatus.UNAUTHORIZED, headers=CHALLENGE)
 
 
 def normalized_path(path: str) -> str:

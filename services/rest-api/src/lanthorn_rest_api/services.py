@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from lanthorn_core.ports.bus import EventPublisher, Retries
+from lanthorn_core.ports.bus import EventBacklog, EventPublisher, Retries
 from lanthorn_core.ports.commands import GatewayCommands
 from lanthorn_core.ports.commitment import CommitmentReports
 from lanthorn_core.ports.index import IndexEditor, IndexReader
@@ -23,6 +24,11 @@ from lanthorn_core.usecases.delete_resources import DeleteResources
 from lanthorn_core.usecases.find import FindResources
 from lanthorn_core.usecases.job_registry import JobRegistry
 from lanthorn_core.usecases.store_instance import StoreInstance
+from lanthorn_core.usecases.system_figures import (
+    refresh_backlog,
+    refresh_jobs,
+    refresh_resources,
+)
 from lanthorn_core.usecases.worklists import Worklists
 from lanthorn_core.wiring import (
     RemoteRecords,
@@ -48,6 +54,7 @@ class Services:
     objects: ObjectStore
     publisher: EventPublisher
     retries: Retries
+    backlog: EventBacklog
     reader: IndexReader
     editor: IndexEditor
     renderer: Renderer
@@ -89,6 +96,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             objects=objects,
             publisher=bus.publisher,
             retries=bus.retries,
+            backlog=bus.backlog,
             reader=reader,
             editor=editor,
             renderer=renderer,
@@ -108,6 +116,18 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             commitment_reports=reports,
             budget=budget,
         )
+
+
+async def refresh_system_figures(services: Services) -> None:
+    """Bring the metrics up to date that tell of the whole system; each as far as it can be told."""
+    refreshes = (
+        refresh_backlog(services.backlog, services.reader),
+        refresh_jobs(services.jobs),
+        refresh_resources(services.reader),
+    )
+    for outcome in await asyncio.gather(*refreshes, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
 
 
 def services_of(connection: HTTPConnection) -> Services:

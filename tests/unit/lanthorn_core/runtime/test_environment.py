@@ -30,6 +30,7 @@ def test_every_variable_has_its_field() -> None:
             "LANTHORN_DATA_DIR": "/data",
             "DATABASE_URL": "postgresql:///lanthorn?host=/run",
             "NATS_URL": "nats://u:p@127.0.0.1:4222",
+            "NATS_STREAM_REPLICAS": "3",
             "RENDERER_URL": "http://127.0.0.1:8090",
             "LANTHORN_LISTEN": "[::1]:8043",
             "LANTHORN_DICOM_FD": "7",
@@ -39,6 +40,7 @@ def test_every_variable_has_its_field() -> None:
     assert runtime.data_folder == Path("/data")
     assert runtime.database_url == "postgresql:///lanthorn?host=/run"
     assert runtime.nats_url == "nats://u:p@127.0.0.1:4222"
+    assert runtime.nats_stream_replicas == 3
     assert runtime.renderer_url == "http://127.0.0.1:8090"
     assert runtime.listen is not None
     assert (runtime.listen.host, runtime.listen.port) == ("::1", 8043)
@@ -46,6 +48,15 @@ def test_every_variable_has_its_field() -> None:
     assert runtime.s3 is not None
     assert runtime.s3.secret_key.get_secret_value() == "secret"
     assert (runtime.s3.bucket, runtime.s3.region) == ("images", "eu-1")
+
+
+def test_the_certificates_of_the_object_store_are_a_file_that_is_there(tmp_path: Path) -> None:
+    ca_file = tmp_path / "authority.pem"
+    assert "S3_CA_FILE" in refused({**S3, "S3_CA_FILE": str(ca_file)})
+    ca_file.touch()
+    s3 = read_environment({**S3, "S3_CA_FILE": str(ca_file)}).s3
+    assert s3 is not None
+    assert s3.ca_file == ca_file
 
 
 def test_an_empty_variable_is_not_set() -> None:

@@ -140,6 +140,31 @@ async def test_a_stop_lets_open_requests_finish() -> None:
     assert sock.fileno() == -1
 
 
+async def test_a_process_that_will_end_is_alive_but_not_ready() -> None:
+    ending = asyncio.Event()
+    async with served(HealthApp({"index": well}, ending=ending)) as port:
+        assert (await answer(port, "/readyz"))[0] == 200
+        ending.set()
+        assert (await answer(port, "/readyz"))[0] == 503
+        assert (await answer(port, "/livez"))[0] == 200
+
+
+async def test_answers_end_their_connections_once_a_stop_is_announced() -> None:
+    stop, ending = asyncio.Event(), asyncio.Event()
+    sock = listening_socket("127.0.0.1", 0)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(serve_asgi(HealthApp({}), stop=stop, ending=ending, sock=sock))
+        reader, writer = await asyncio.open_connection(*sock.getsockname())
+        request = b"GET /livez HTTP/1.1\r\nHost: h\r\n\r\n"
+        writer.write(request)
+        assert b"connection: close" not in await reader.readuntil(b"}")
+        ending.set()
+        writer.write(request)
+        assert b"connection: close" in await reader.read()  # all of it: the connection ends
+        writer.close()
+        stop.set()
+
+
 async def test_an_address_in_use_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -57,18 +57,52 @@ def test_a_service_that_ends_by_itself_ends_the_process() -> None:
 
 
 def test_a_service_that_does_not_drain_is_cancelled() -> None:
+    process = started(
+        """
+async def main(settings, stop):
+    lifecycle.log.info("service_started")
+    await asyncio.sleep(3600)
+start_service("x", main)
+""",
+        LANTHORN_DRAIN_TIMEOUT="0.05",
+    )
+    assert process.stdout is not None
+    assert "service_started" in process.stdout.readline()
+    process.terminate()
+    code, events, _ = ended(process)
+    assert (code, events) == (0, ["stop_requested", "drain_deadline_exceeded"])
+
+
+def test_a_stop_is_announced_before_it_comes() -> None:
+    process = started(
+        """
+async def main(settings, stop):
+    lifecycle.log.info("service_started")
+    await stop.announced.wait()
+    lifecycle.log.info("stop_is_due" if stop.is_set() else "still_serving")
+    await stop.wait()
+start_service("x", main)
+""",
+        LANTHORN_DRAIN_DELAY="0.05",
+    )
+    assert process.stdout is not None
+    assert "service_started" in process.stdout.readline()
+    process.terminate()
+    assert ended(process) == (0, ["stop_requested", "still_serving"], "")
+
+
+def test_a_second_signal_ends_a_service_at_once() -> None:
     process = started("""
-lifecycle.DRAIN_S = 0.05
 async def main(settings, stop):
     lifecycle.log.info("service_started")
     await asyncio.sleep(3600)
 start_service("x", main)
 """)
     assert process.stdout is not None
-    assert "service_started" in process.stdout.readline()
-    process.terminate()
-    code, events, _ = ended(process)
-    assert (code, events) == (0, ["stop_requested", "drain_deadline_exceeded"])
+    for number, said in [(signal.SIGTERM, "service_started"), (signal.SIGINT, "stop_requested")]:
+        assert said in process.stdout.readline()
+        process.send_signal(number)
+    assert ended(process) == (128 + signal.SIGINT, ["stop_forced"], "")
 
 
 def test_a_crash_is_logged_and_ends_the_process_with_1() -> None:

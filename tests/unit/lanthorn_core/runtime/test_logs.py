@@ -7,6 +7,8 @@ import subprocess
 import sys
 from typing import Any
 
+from lanthorn_core.runtime.metrics import own_version
+
 PREAMBLE = """
 import logging, warnings
 import structlog
@@ -33,10 +35,12 @@ def test_an_event_is_one_line_of_json_with_its_fields() -> None:
         "configure_logging('indexer')\nlog.info('batch_applied', count=3, key=b'x', took_ms=1.5)"
     )
     assert line.pop("timestamp").endswith("Z")
+    assert line.pop("pid") > 0
     assert line == {
         "event": "batch_applied",
         "level": "info",
         "service": "indexer",
+        "version": own_version(),
         "count": 3,
         "key": "eA==",
         "took_ms": 1.5,

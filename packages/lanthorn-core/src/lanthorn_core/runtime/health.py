@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
 from typing import Any, Final
 
 import msgspec
 import structlog
 import uvicorn
 
-from lanthorn_core.runtime.metrics import exposition
+from lanthorn_core.runtime.environment import ListenAddress
+from lanthorn_core.runtime.metrics import Refresh, exposition, refresh_all
 
 log = structlog.get_logger()
 
@@ -23,8 +33,8 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 Check = Callable[[], Awaitable[None]]
 
 CHECK_TIMEOUT_S: Final = 3.0
-DRAIN_S: Final = 5
-"""Seconds that open requests have to finish once the server stops."""
+DRAIN_S: Final = 5.0
+"""Seconds that open requests have, unless told otherwise, to finish once the server stops."""
 
 _BACKLOG: Final = 2048
 _JSON: Final = "application/json"
@@ -40,10 +50,22 @@ class HealthApp:
     checks : mapping
         Name of a dependency (``database``, ``objects``, …) to a call that raises when the
         dependency does not answer. Their names, not their texts, are shown to who asks.
+    refreshes : sequence of callables
+        Called before metrics are written: they bring gauges up to date.
+    ending : asyncio.Event, optional
+        Once it is set, the process is not ready any more, whatever answers.
     """
 
-    def __init__(self, checks: Mapping[str, Check]) -> None:
+    def __init__(
+        self,
+        checks: Mapping[str, Check],
+        refreshes: Sequence[Refresh] = (),
+        *,
+        ending: asyncio.Event | None = None,
+    ) -> None:
         self._checks = dict(checks)
+        self._ending = ending
+        self._refreshes = tuple(refreshes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -72,8 +94,11 @@ class HealthApp:
         if scope["path"] == "/livez":
             return 200, b'{"status":"alive"}', _JSON
         if scope["path"] == "/metrics":
+            await refresh_all(self._refreshes)
             accept = dict(scope["headers"]).get(b"accept", b"").decode("latin-1")
             return 200, *exposition(accept)
+        if self._ending is not None and self._ending.is_set():
+            return 503, b'{"status":"ending"}', _JSON
         failures = await self.failures()
         document = {
             "status": "not ready" if failures else "ready",
@@ -129,6 +154,27 @@ def listening_socket(host: str, port: int) -> socket.socket:
     return sock
 
 
+class _LastAnswers:
+    """ASGI middleware: once `ending` is set, every answer is its connection's last."""
+
+    def __init__(self, app: AsgiApp, ending: asyncio.Event) -> None:
+        self._app = app
+        self._ending = ending
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not self._ending.is_set():
+            await self._app(scope, receive, send)
+            return
+
+        async def send_last(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                headers = [*message.get("headers", ()), (b"connection", b"close")]
+                message = {**message, "headers": headers}
+            await send(message)
+
+        await self._app(scope, receive, send_last)
+
+
 class _Server(uvicorn.Server):
     """uvicorn that leaves signals to the process (`lifecycle`)."""
 
@@ -137,14 +183,36 @@ class _Server(uvicorn.Server):
         yield
 
 
+@contextlib.asynccontextmanager
+async def serving_health(health: HealthApp, listen: ListenAddress | None) -> AsyncIterator[None]:
+    """Tell the health for the length of the block, and so also while the process drains.
+
+    Without an address nothing is told.
+    """
+    if listen is None:
+        yield
+        return
+    over = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(
+            serve_asgi(health, host=listen.host, port=listen.port, stop=over), name="health"
+        )
+        try:
+            yield
+        finally:
+            over.set()
+
+
 async def serve_asgi(
     app: AsgiApp,
     *,
     host: str = "127.0.0.1",
     port: int = 0,
     stop: asyncio.Event,
+    ending: asyncio.Event | None = None,
     sock: socket.socket | None = None,
     keep_alive_s: int = 5,
+    drain_s: float = DRAIN_S,
 ) -> None:
     """Serve an ASGI application in the running loop until `stop` is set, then drain.
 
@@ -155,12 +223,17 @@ async def serve_asgi(
     host, port : str, int
         Where to listen.
     stop : asyncio.Event
-        Set by whoever ends the process; open requests then have `DRAIN_S`.
+        Set by whoever ends the process; open requests then have `drain_s`.
+    ending : asyncio.Event, optional
+        Set some time before `stop`: answers then end their connections, so that clients look for
+        another server while this one still answers.
     sock : socket, optional
         A socket that is bound and listens already, instead of `host` and `port`. It is closed at
         the end.
     keep_alive_s : int
         Seconds that an idle connection is kept.
+    drain_s : float
+        Seconds that open requests have to finish.
 
     Raises
     ------
@@ -171,12 +244,12 @@ async def serve_asgi(
     """
     listener = listening_socket(host, port) if sock is None else sock
     config = uvicorn.Config(
-        app,
+        app if ending is None else _LastAnswers(app, ending),
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_keep_alive=keep_alive_s,
-        timeout_graceful_shutdown=DRAIN_S,
+        timeout_graceful_shutdown=math.ceil(drain_s),
     )
     server = _Server(config)
 
@@ -187,12 +260,12 @@ async def serve_asgi(
     started = True
     with listener:
         async with asyncio.TaskGroup() as group:
-            ending = group.create_task(end_on_stop(), name="http-stop")
+            watching = group.create_task(end_on_stop(), name="http-stop")
             try:
                 await server.serve(sockets=[listener])
             except SystemExit:  # uvicorn's word for a start-up that failed
                 started = False
             finally:
-                ending.cancel()
+                watching.cancel()
     if not started:
         raise RuntimeError("the application did not start")

@@ -50,6 +50,14 @@ class LanthornSection(BaseModel):
         default=900.0,
         description="Seconds between searches for objects that the index does not know",
     )
+    maximum_standby_lag: Annotated[float, Field(ge=0)] = Field(
+        default=120.0,
+        description=(
+            "Seconds that a standby of the database may be behind when it is promoted: as long are "
+            "events and discarded objects kept. `lanthorn up` with its own database, which has no "
+            "standby, keeps none"
+        ),
+    )
     object_store_threads: Annotated[int, Field(ge=1, le=64)] = Field(
         default=6, description="Threads, and connections, of one process to the object store"
     )

@@ -14,24 +14,60 @@ import structlog
 import uvloop
 
 from lanthorn_core.runtime.logs import configure_logging
+from lanthorn_core.runtime.metrics import tell_build
 from lanthorn_core.runtime.settings import EXIT_CODE, Settings, SettingsError, load_settings
+from lanthorn_core.runtime.tracing import exporting_traces
 
 log = structlog.get_logger()
 
-DRAIN_S: Final = 8.0
-"""Seconds that a process has, after the signal, to finish what it has in hand."""
-
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _CRASHED: Final = 1
+_KILLED: Final = 128
+"""A process that a signal ended at once has this exit code plus the signal's number."""
+
+
+class Stop(asyncio.Event):
+    """Set when a process shall take nothing new, and finish what it has in hand.
+
+    Attributes
+    ----------
+    announced : asyncio.Event
+        Set some time before: readiness says no from then on, so that nobody is sent here any more,
+        and who comes all the same is served.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.announced = asyncio.Event()
+
+    def set(self) -> None:
+        """Stop now, announced or not."""
+        self.announced.set()
+        super().set()
 
 
 @contextlib.asynccontextmanager
-async def stop_on_signals() -> AsyncIterator[asyncio.Event]:
-    """Give an event that SIGTERM or SIGINT sets, for the length of the block."""
+async def stop_on_signals(delay_s: float = 0.0) -> AsyncIterator[Stop]:
+    """Give what SIGTERM or SIGINT sets, for the length of the block.
+
+    The first signal announces the stop, which comes after `delay_s`; the second one ends the
+    process at once.
+    """
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
+    stop = Stop()
+
+    def heed(number: signal.Signals) -> None:
+        if stop.announced.is_set():
+            log.warning("stop_forced")
+            sys.stdout.flush()
+            # Not by the signal: the first process of a container would survive it.
+            os._exit(_KILLED + number)
+        log.info("stop_requested")
+        stop.announced.set()
+        loop.call_later(delay_s, stop.set)
+
     for number in _SIGNALS:
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, heed, number)
     try:
         yield stop
     finally:
@@ -39,16 +75,26 @@ async def stop_on_signals() -> AsyncIterator[asyncio.Event]:
             loop.remove_signal_handler(number)
 
 
-def run_service(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    """Run `main` on uvloop until it returns; the event it gets is set by SIGTERM or SIGINT.
+def run_service(
+    main: Callable[[Stop], Awaitable[None]], *, delay_s: float, timeout_s: float
+) -> None:
+    """Run `main` on uvloop until it returns; SIGTERM and SIGINT tell it to.
 
-    `main` then has `DRAIN_S` to finish, and is cancelled after that. What it raises is logged, and
-    the process ends with code 1, or 2 for a `SettingsError`.
+    What it raises is logged, and the process ends with code 1, or 2 for a `SettingsError`.
+
+    Parameters
+    ----------
+    main : callable
+        Gets what the signals set.
+    delay_s : float
+        From the signal, which ends readiness, until `main` is told to stop.
+    timeout_s : float
+        What `main` then has to finish; after that it is cancelled.
     """
     exit_code = 0
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         try:
-            runner.run(_run(main))
+            runner.run(_run(main, delay_s, timeout_s))
         except Exception as error:
             wrong = _settings_error_in(error)
             if wrong is None:
@@ -62,24 +108,28 @@ def run_service(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
 
 def start_service(
     name: str,
-    main: Callable[[Settings, asyncio.Event], Awaitable[None]],
+    main: Callable[[Settings, Stop], Awaitable[None]],
     environ: Mapping[str, str] | None = None,
 ) -> None:
     """Be the process `name`: read the settings, set up the logs, run `main`.
 
     A wrong configuration is told on standard error, and the process ends with code 2.
     """
-    settings = settings_or_exit(os.environ if environ is None else environ)
+    environ = os.environ if environ is None else environ
+    settings = settings_or_exit(environ)
     configure_logging(
         name, level=settings.lanthorn.log_level, json=settings.lanthorn.log_format == "json"
     )
     for text in settings.warnings:
         log.warning("setting_questioned", text=text)
+    tell_build(name)
 
-    async def serve(stop: asyncio.Event) -> None:
-        await main(settings, stop)
+    async def serve(stop: Stop) -> None:
+        with exporting_traces(name, environ):
+            await main(settings, stop)
 
-    run_service(serve)
+    runtime = settings.runtime
+    run_service(serve, delay_s=runtime.drain_delay_s, timeout_s=runtime.drain_timeout_s)
 
 
 def settings_or_exit(environ: Mapping[str, str]) -> Settings:
@@ -97,21 +147,20 @@ def _settings_error_in(error: BaseException) -> SettingsError | None:
     return error if isinstance(error, SettingsError) else None
 
 
-async def _run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    async with stop_on_signals() as stop, asyncio.TaskGroup() as group:
-        deadline = group.create_task(_after(stop, DRAIN_S), name="drain-deadline")
+async def _run(main: Callable[[Stop], Awaitable[None]], delay_s: float, timeout_s: float) -> None:
+    async with stop_on_signals(delay_s) as stop, asyncio.TaskGroup() as group:
+        deadline = group.create_task(_after(stop, timeout_s), name="drain-deadline")
         work = group.create_task(_awaiting(main(stop)), name="service")
         await asyncio.wait({work, deadline}, return_when=asyncio.FIRST_COMPLETED)
         deadline.cancel()
         if not work.done():
-            log.warning("drain_deadline_exceeded", after_s=DRAIN_S)
+            log.warning("drain_deadline_exceeded", after_s=timeout_s)
             work.cancel()
 
 
-async def _after(stop: asyncio.Event, delay_s: float) -> None:
+async def _after(stop: asyncio.Event, timeout_s: float) -> None:
     await stop.wait()
-    log.info("stop_requested")
-    await asyncio.sleep(delay_s)
+    await asyncio.sleep(timeout_s)
 
 
 async def _awaiting(work: Awaitable[None]) -> None:

@@ -7,6 +7,7 @@ sets in their messages are kept silent below what cannot be missed.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,6 +16,9 @@ from typing import Any, Final, TextIO
 import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from lanthorn_core.runtime.metrics import own_version
+from lanthorn_core.telemetry.tracing import trace_id
 
 log = structlog.get_logger()
 
@@ -52,7 +56,7 @@ def configure_logging(service: str, *, level: str = "info", json: bool = True) -
         raise ValueError(f"level must be one of {', '.join(LEVELS)}, got {level!r}")
     threshold = logging.getLevelNamesMapping()[level.upper()]
     out = sys.stdout
-    shared = _shared_processors(service)
+    shared = _shared_processors(service, for_machines=json)
     renderers = _json_renderers() if json else _console_renderers(out)
     structlog.configure(
         processors=[*shared, *renderers],
@@ -78,16 +82,23 @@ def _log_warning(  # noqa: PLR0917  # the signature of `warnings.showwarning`
     log.warning("warning_raised", category=category.__name__, place=place, text=text)
 
 
-def _shared_processors(service: str) -> list[Processor]:
-    def add_service(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-        event["service"] = service
+def _shared_processors(service: str, *, for_machines: bool) -> list[Processor]:
+    process: dict[str, str | int] = {"service": service}
+    if for_machines:
+        process |= {"version": own_version(), "pid": os.getpid()}
+
+    def add_process(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        event.update(process)
+        trace = trace_id()
+        if trace:
+            event["trace_id"] = trace
         return event
 
     return [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        add_service,
+        add_process,
     ]
 
 

@@ -44,6 +44,9 @@ __all__ = [
     "load_settings",
 ]
 
+FIRST_USER: Final = "lanthorn"
+"""Whom `LANTHORN_FIRST_PASSWORD` lets in over HTTP."""
+
 _ALSO_READ: Final[Mapping[str, frozenset[str]]] = {
     "DicomModalities": frozenset({"AllowStorageCommitment"}),
     "OrthancPeers": frozenset({"URL"}),
@@ -71,6 +74,8 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     apply_overrides(configuration.options, environ)
     runtime = read_environment(environ)
     options = configuration.options
+    if runtime.first_password is not None and not options.get("RegisteredUsers"):
+        options["RegisteredUsers"] = {FIRST_USER: runtime.first_password}
     known, warnings = _sift(options)
     warnings = [*configuration.warnings, *warnings]
     try:
@@ -154,6 +159,10 @@ def _second_thoughts(settings: Settings, options: Mapping[str, Any]) -> list[str
         )
     if settings.authentication_enabled and not settings.registered_users:
         thoughts.append("RegisteredUsers is empty and AuthenticationEnabled: nobody can log in")
+    if settings.runtime.first_password is not None and not settings.authentication_enabled:
+        thoughts.append(
+            "LANTHORN_FIRST_PASSWORD has no effect while AuthenticationEnabled is false"
+        )
     if options.get("OverwriteInstances") == "IfChanged":
         thoughts.append(
             "OverwriteInstances IfChanged counts as Always: a resend replaces the instance also "

@@ -19,6 +19,7 @@ from lanthorn_core.runtime.lanthorn_section import LanthornSection
 from lanthorn_core.runtime.option_names import option_name
 from lanthorn_core.runtime.options import DicomOptions, HttpOptions, JobOptions, StorageOptions
 from lanthorn_core.runtime.remote import Peer, RemoteAEEntry
+from lanthorn_core.runtime.secrets import SECRETS
 from lanthorn_core.runtime.unsupported import UNSUPPORTED
 from lanthorn_core.runtime.worklists_section import WorklistsSection
 
@@ -122,7 +123,12 @@ def _process_contract() -> Iterator[str]:
     yield "| `LANTHORN_CONFIG` | Configuration files and folders, parted by `:` |"
     for name, meaning in VARIABLES.items():
         yield f"| `{name}` | {meaning} |"
-    yield ""
+    yield (
+        "\nA secret may lie in a file, whose path is then given instead. A line break at its end "
+        "does not\ncount. Both variables at once, or a file that cannot be read, end the process:"
+        "\n"
+    )
+    yield f"{', '.join(f'`{name}_FILE`' for name in SECRETS)}.\n"
 
 
 def _without_effect() -> Iterator[str]:

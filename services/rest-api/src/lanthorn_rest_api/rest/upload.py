@@ -14,7 +14,6 @@ from typing import Final
 
 import structlog
 from fastapi import APIRouter
-from prometheus_client import Counter
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -25,6 +24,7 @@ from lanthorn_rest_api.answers import empty_answer, json_answer
 from lanthorn_rest_api.authentication import username_of
 from lanthorn_rest_api.barrier import BEHIND, WARNINGS, wait_at_barrier
 from lanthorn_rest_api.inflation import Gunzip, InflationLimits
+from lanthorn_rest_api.metrics import UPLOADS
 from lanthorn_rest_api.services import Services, ServicesDep
 from lanthorn_rest_api.threads import in_thread
 from lanthorn_rest_api.upload_bodies import (
@@ -45,10 +45,6 @@ STORES_AT_ONCE: Final = 8
 """Files of one archive on their way to the store: each waits for the disk, none for another."""
 
 _NOT_INDEXED: Final = '199 lanthorn "stored, but not yet in the index"'
-
-_uploads = Counter(
-    "lanthorn_rest_uploads_total", "Instances received by POST /instances.", ["status"]
-)
 
 
 @router.post("/instances")
@@ -178,7 +174,7 @@ class _Uploads:
             ids = receipt.public_ids
             is_current = current.get(ids.instance, receipt.object_key) == receipt.object_key
             status = "Success" if is_current else "AlreadyStored"
-            _uploads.labels(status).inc()
+            UPLOADS.labels(status).inc()
             answers.append(
                 {
                     "ID": ids.instance,
