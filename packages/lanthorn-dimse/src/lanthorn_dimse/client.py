@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
 from lanthorn_dimse.association import Association
 from lanthorn_dimse.errors import ConnectionFailed, DimseError, TimedOut
-from lanthorn_dimse.handler import RequestHandler
+from lanthorn_dimse.handler import Ended, RequestHandler
 from lanthorn_dimse.negotiation import AssociateRequest
 from lanthorn_dimse.options import TLS_SHUTDOWN_S, Limits, Timers
 from lanthorn_dimse.session import Owner
@@ -25,6 +25,7 @@ async def associate(
     request: AssociateRequest,
     *,
     handler: RequestHandler | None = None,
+    ended: Callable[[Association, Ended], None] | None = None,
     tls: ssl.SSLContext | None = None,
     server_hostname: str | None = None,
     timers: Timers | None = None,
@@ -41,6 +42,8 @@ async def associate(
     handler : RequestHandler or None
         Serves what the peer asks on this association: sub-operations of C-GET, N-EVENT-REPORT.
         Without one such a request aborts the association.
+    ended : callable or None
+        Hears, once, that the association is over; not called if it was never established.
     tls : ssl.SSLContext or None
         For TLS; `server_hostname` is checked in the peer's certificate, `host` if None, if the
         context checks host names.
@@ -59,7 +62,7 @@ async def associate(
         is_acceptor=False,
         timers=timers,
         limits=limits or Limits(),
-        owner=Owner(),
+        owner=Owner() if ended is None else _Listener(ended),
         spawn=_spawn,
         handler=handler,
     )
@@ -90,6 +93,18 @@ async def associate(
         await _give_up(assoc)
         raise session.error
     return assoc
+
+
+class _Listener(Owner):
+    """Passes the end of an association on."""
+
+    def __init__(self, ended: Callable[[Association, Ended], None]) -> None:
+        self._ended = ended
+
+    def association_over(self, assoc: Association) -> None:
+        how = assoc._session.ended
+        if how is not None:
+            self._ended(assoc, how)
 
 
 async def _open_connection(

@@ -182,6 +182,7 @@ class AssociateRejection:
 Decision = AssociateAcceptance | AssociateRejection
 
 LOCAL_LIMIT_EXCEEDED: Final = AssociateRejection(2, 3, 2, "too many associations")
+DECISION_FAILED: Final = AssociateRejection(2, 1, 1, "the decision failed")
 PROTOCOL_VERSION_NOT_SUPPORTED: Final = AssociateRejection(
     1, 2, 2, "protocol version is not supported"
 )

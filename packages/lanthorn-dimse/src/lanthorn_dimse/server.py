@@ -16,6 +16,7 @@ from typing import Any, Final
 from lanthorn_dimse.association import Association
 from lanthorn_dimse.handler import RequestHandler
 from lanthorn_dimse.negotiation import (
+    DECISION_FAILED,
     LOCAL_LIMIT_EXCEEDED,
     AssociateAcceptance,
     AssociateRejection,
@@ -29,8 +30,6 @@ from lanthorn_dimse.state_machine import State
 log = logging.getLogger(__name__)
 
 _ACCEPT_PAUSE_S: Final = 0.1
-
-_NO_REASON: Final = AssociateRejection(2, 1, 1, "the decision failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +63,8 @@ class ServerOptions:
         At most so many from one address, likewise.
     unassociated : int
         Connections that have no association yet or any more; a newcomer beyond ends the oldest.
+    rejected : callable or None
+        Hears of each association that is rejected, whether by the limits or by who decides.
     """
 
     timers: Timers = field(default_factory=Timers)
@@ -72,6 +73,7 @@ class ServerOptions:
     associations: int | None = None
     associations_per_host: int | None = None
     unassociated: int = 200
+    rejected: Callable[[AssociateRejection], None] | None = None
 
 
 class Server(Owner):
@@ -111,12 +113,25 @@ class Server(Owner):
         """The established associations."""
         return tuple(self._associations)
 
-    async def drain(self, deadline_s: float) -> None:
+    async def drain(
+        self, deadline_s: float, *, patience_s: float = 0.0, idle_s: float = 1.0
+    ) -> None:
         """Stop accepting, let requests in hand finish, abort what asks nothing.
 
-        Returns when no association is left; what is not done after `deadline_s` is cut off.
+        Returns when no association is left.
+
+        Parameters
+        ----------
+        deadline_s : float
+            What is not done by then, counted from the end of the patience, is cut off.
+        patience_s : float
+            So long associations may go on that send something at least every `idle_s`: most come
+            to their own end.
         """
         await self._stop_accepting()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                await self._drain_idle(idle_s)
         for assoc in list(self._associations):
             assoc._session.drain()
         await self._wait_until(lambda: not self._associations and not self._handlers, deadline_s)
@@ -148,7 +163,7 @@ class Server(Owner):
             and self._per_host[assoc.remote_ip] >= options.associations_per_host
         ):
             log.warning("association_rejected: local limit exceeded")
-            assoc._session.layer.reject(LOCAL_LIMIT_EXCEEDED)
+            self._reject(assoc, LOCAL_LIMIT_EXCEEDED)
             return
         peer = PeerAddress(assoc.remote_ip, assoc.remote_port)
         try:
@@ -255,7 +270,7 @@ class Server(Owner):
         if session.layer.state is not State.STA3:
             return  # the peer did not wait
         if isinstance(decision, AssociateRejection):
-            session.layer.reject(decision)
+            self._reject(assoc, decision)
             return
         self._unassociated.pop(assoc, None)
         self._associations[assoc] = None
@@ -266,10 +281,14 @@ class Server(Owner):
             self.association_over(assoc)
             self._negotiation_failed(assoc, error)
 
-    @staticmethod
-    def _negotiation_failed(assoc: Association, error: Exception) -> None:
+    def _negotiation_failed(self, assoc: Association, error: Exception) -> None:
         log.error("negotiation_failed: association %s", assoc.id, exc_info=error)
-        assoc._session.layer.reject(_NO_REASON)
+        self._reject(assoc, DECISION_FAILED)
+
+    def _reject(self, assoc: Association, rejection: AssociateRejection) -> None:
+        assoc._session.layer.reject(rejection)
+        if self._options.rejected is not None:
+            self._options.rejected(rejection)
 
     def _limit_unassociated(self) -> None:
         """Make room for a newcomer: who waits longest is the least likely to be a real peer."""
@@ -287,6 +306,14 @@ class Server(Owner):
         self._accepting.cancel()
         await asyncio.wait([self._accepting])
         self._listening.close()
+
+    async def _drain_idle(self, idle_s: float) -> None:
+        while self._associations:
+            heard = {assoc: assoc.bytes_received for assoc in self._associations}
+            await self._wait_until(lambda: not self._associations, idle_s)
+            for assoc, before in heard.items():
+                if assoc in self._associations and assoc.bytes_received == before:
+                    assoc._session.drain()
 
     async def _wait_until(self, reached: Callable[[], bool], timeout_s: float | None) -> None:
         with contextlib.suppress(TimeoutError):

@@ -35,8 +35,9 @@ from lanthorn_dimse.pdus import (
 from lanthorn_dimse.state_machine import TRANSITIONS, Event, State
 
 _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
-"""Linux only. Not lasting: armed again after every read, since a sender with Nagle's algorithm
-waits for our acknowledgement between the header and the body of a PDV."""
+"""Linux only. Not lasting: armed again after every read that ends within a message, since a sender
+with Nagle's algorithm waits for our acknowledgement between the header and the body of a PDV. At
+the end of a message it waits for the response."""
 
 _HIGH_WATER_BYTES: Final = 1024 * 1024
 _LOW_WATER_BYTES: Final = 256 * 1024
@@ -165,10 +166,10 @@ class UpperLayer(asyncio.BufferedProtocol):
         """Take bytes."""
         self.bytes_received += nbytes
         self.last_received = self._loop.time()
-        if _QUICKACK is not None:
+        self._feed(nbytes)
+        if _QUICKACK is not None and (self._messages.in_message or self._stream.in_pdu):
             with contextlib.suppress(OSError):
                 self._socket.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-        self._feed(nbytes)
 
     def eof_received(self) -> None:
         """Let the transport close: half of a connection is of no use to an association."""

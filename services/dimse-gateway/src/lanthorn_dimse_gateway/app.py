@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import Final
 
 import structlog
 
-from lanthorn_core.runtime.health import HealthApp, serve_asgi
+from lanthorn_core.errors import IndexUnavailable
+from lanthorn_core.runtime.health import HealthApp, serving_health
+from lanthorn_core.runtime.lifecycle import Stop
 from lanthorn_core.runtime.settings import Settings
-from lanthorn_core.wiring import open_bus, open_object_store
+from lanthorn_core.runtime.shared_ports import shared_port
+from lanthorn_core.wiring import open_bus, open_object_store, wait_for_schema
 from lanthorn_dimse import Server, ServerOptions, Timers, serve
 from lanthorn_dimse_gateway.gateway import Gateway, KnownRemoteAEs
 from lanthorn_dimse_gateway.listening import inherit, listen
@@ -24,7 +29,7 @@ from lanthorn_dimse_gateway.tls import acceptor_context
 log = structlog.get_logger(__name__)
 
 _DRAIN_S: Final = 6.0
-"""For requests in hand at the end; `lifecycle` leaves eight seconds to the whole service."""
+"""Enough for the request in hand."""
 
 
 def server_options(settings: Settings) -> ServerOptions:
@@ -65,48 +70,63 @@ async def serving_dicom(
     listening : socket
         Closed at the end, in this process only.
     drain_s : float
-        How long requests in hand may take at the end.
+        How long associations may take at the end: first those at work may go on, if there is so
+        much time, and in the last `_DRAIN_S` only requests in hand are finished.
     """
     gateway = Gateway(settings, ServiceDirectory(providers), remote_aes)
-    options = server_options(settings)
+    options = replace(server_options(settings), rejected=gateway.rejected)
     async with serve(listening, gateway.negotiate, gateway.serve, options) as server:
         try:
             yield server
         finally:
-            await server.drain(drain_s)
+            in_hand_s = min(drain_s, _DRAIN_S)
+            await server.drain(in_hand_s, patience_s=drain_s - in_hand_s)
 
 
-def open_listening(settings: Settings) -> socket.socket:
-    """Take the inherited socket, or bind `DicomPort` on every address."""
-    descriptor = settings.runtime.dicom_fd
-    return listen("", settings.dicom_port) if descriptor is None else inherit(descriptor)
+@asynccontextmanager
+async def open_listening(settings: Settings, stop: asyncio.Event) -> AsyncIterator[socket.socket]:
+    """Take the shared or the inherited socket, or bind `DicomPort` on every address."""
+    runtime = settings.runtime
+    if runtime.ports_folder is not None:
+        async with shared_port(runtime.ports_folder, "dicom", stop) as shared:
+            yield shared
+    elif runtime.dicom_fd is not None:
+        yield inherit(runtime.dicom_fd)
+    else:
+        yield listen("", settings.dicom_port)
 
 
-async def run(settings: Settings, stop: asyncio.Event) -> None:
+async def run(settings: Settings, stop: Stop) -> None:
     """Run the service until `stop` is set."""
     settings.runtime.require("nats_url")
     async with AsyncExitStack() as stack:
         objects = await stack.enter_async_context(open_object_store(settings))
         bus = await stack.enter_async_context(open_bus(settings))
-        health_over = asyncio.Event()
-        group = await stack.enter_async_context(asyncio.TaskGroup())
-        stack.callback(health_over.set)
-        if settings.runtime.listen is not None:
-            health = HealthApp({"objects": objects.check, "events": bus.publisher.check})
-            group.create_task(
-                serve_asgi(
-                    health,
-                    host=settings.runtime.listen.host,
-                    port=settings.runtime.listen.port,
-                    stop=health_over,
-                ),
-                name="health",
-            )
+        is_serving = asyncio.Event()
+
+        async def check_serving() -> None:
+            if not is_serving.is_set():
+                raise ConnectionRefusedError("not yet")
+
+        checks = {
+            "objects": objects.check,
+            "events": bus.publisher.check,
+            "associations": check_serving,
+        }
+        health = HealthApp(checks, ending=stop.announced)
+        await stack.enter_async_context(serving_health(health, settings.runtime.listen))
+        await _wait_for_schema(settings)
         services = await stack.enter_async_context(open_services(settings, objects, bus, stop))
         if settings.dicom_server_enabled:
-            listening = open_listening(settings)
+            listening = await stack.enter_async_context(open_listening(settings, stop))
             await stack.enter_async_context(
-                serving_dicom(settings, services.providers, services.remote_aes, listening)
+                serving_dicom(
+                    settings,
+                    services.providers,
+                    services.remote_aes,
+                    listening,
+                    drain_s=settings.runtime.finish_within_s,
+                )
             )
             log.info(
                 "dicom_listening",
@@ -118,5 +138,13 @@ async def run(settings: Settings, stop: asyncio.Event) -> None:
         # What lives as long as the process shall not be walked by every full collection.
         gc.collect()
         gc.freeze()
+        is_serving.set()
         await stop.wait()
         log.info("draining_started")
+
+
+async def _wait_for_schema(settings: Settings) -> None:
+    """Wait for the tables we need, if there is a database that could say that it lacks them."""
+    if settings.runtime.database_url:
+        with contextlib.suppress(IndexUnavailable):  # storing goes on without it
+            await wait_for_schema(settings)

@@ -7,11 +7,13 @@ DICOM PS3.7 Annex C (statuses of all services), Section 9.3 (messages).
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import Final
 
 import structlog
 
 from lanthorn_core.errors import LanthornError, NotAuthorized, UnsupportedSopClass
+from lanthorn_core.telemetry.tracing import span
 from lanthorn_dimse import (
     Association,
     CommandField,
@@ -21,7 +23,12 @@ from lanthorn_dimse import (
     Request,
 )
 from lanthorn_dimse_gateway.access import AccessPolicy, Service, requestor_of
-from lanthorn_dimse_gateway.metrics import ENDED_ASSOCIATIONS, OPEN_ASSOCIATIONS, REFUSED
+from lanthorn_dimse_gateway.metrics import (
+    ENDED_BY,
+    OPEN_ASSOCIATIONS,
+    operation_of,
+    request_seconds,
+)
 from lanthorn_dimse_gateway.scp.answer import (
     UNRECOGNIZED_OPERATION,
     answer,
@@ -72,9 +79,7 @@ class AssociationHandler:
             await self._refuse(assoc, request, UNRECOGNIZED_OPERATION, "operation not provided")
             return
         try:
-            if self._services.streaming(provider) is None:
-                self._check(assoc, request, provider)
-            await provider.serve(assoc, request)
+            await self._serve(assoc, request, provider)
         except DimseError as error:
             # The association is over; the library has told why.
             log.info("request_abandoned", operation=request.command.field.name, reason=str(error))
@@ -86,11 +91,22 @@ class AssociationHandler:
             status = status_of(LanthornError(), request.command.field)
             await self._refuse(assoc, request, status, LanthornError.slug)
 
+    async def _serve(self, assoc: Association, request: Request, provider: ServiceProvider) -> None:
+        field = request.command.field
+        started = perf_counter()
+        try:
+            with span(operation_of(field), association_id=assoc.id):
+                if self._services.streaming(provider) is None:
+                    self._check(assoc, request, provider)
+                await provider.serve(assoc, request)
+        finally:
+            request_seconds(field).observe(perf_counter() - started)
+
     def ended(self, assoc: Association, how: Ended) -> None:
         """Count and log the end of an accepted association."""
         if self._access is not None:
-            OPEN_ASSOCIATIONS.dec()
-            ENDED_ASSOCIATIONS.labels(how.value).inc()
+            OPEN_ASSOCIATIONS.labels("in").dec()
+            ENDED_BY["in", how].inc()
             log.info(
                 "association_ended",
                 association_id=assoc.id,
@@ -131,7 +147,6 @@ class AssociationHandler:
     ) -> None:
         operation = request.command.field.name
         log.warning("request_refused", operation=operation, status=f"{status:04X}")
-        REFUSED.labels(operation, f"{status:04X}").inc()
         try:
             await answer(assoc, request, status, comment)
         except DimseError:

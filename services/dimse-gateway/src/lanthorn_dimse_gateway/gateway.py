@@ -23,7 +23,11 @@ from lanthorn_dimse import (
 from lanthorn_dimse_gateway.access import AccessPolicy, Requestor, known_aes
 from lanthorn_dimse_gateway.contexts import ContextPolicy
 from lanthorn_dimse_gateway.dispatcher import AssociationHandler
-from lanthorn_dimse_gateway.metrics import ASSOCIATIONS, OPEN_ASSOCIATIONS
+from lanthorn_dimse_gateway.metrics import (
+    ACCEPTED_ASSOCIATIONS,
+    OPEN_ASSOCIATIONS,
+    REJECTED_BY_US,
+)
 from lanthorn_dimse_gateway.scp.provider import ServiceDirectory
 
 log = structlog.get_logger(__name__)
@@ -87,8 +91,8 @@ class Gateway:
         accepted = sum(
             context.result is ContextResult.ACCEPTANCE for context in assoc.acceptance.contexts
         )
-        ASSOCIATIONS.labels("accepted").inc()
-        OPEN_ASSOCIATIONS.inc()
+        ACCEPTED_ASSOCIATIONS.labels("in").inc()
+        OPEN_ASSOCIATIONS.labels("in").inc()
         log.info(
             "association_accepted",
             association_id=assoc.id,
@@ -101,6 +105,11 @@ class Gateway:
         )
         return AssociationHandler(self._services, self._access)
 
+    @staticmethod
+    def rejected(rejection: AssociateRejection) -> None:
+        """Count a rejection, whoever decided on it: these policies or the server's limits."""
+        REJECTED_BY_US[rejection.text].inc()
+
     async def _current_access(self) -> AccessPolicy:
         remote_aes = await self._remote_aes.all()
         if remote_aes is not self._known_from:
@@ -111,7 +120,6 @@ class Gateway:
     def _reject(
         self, rejection: AssociateRejection, described: Mapping[str, str]
     ) -> AssociateRejection:
-        ASSOCIATIONS.labels("rejected").inc()
         log.warning("association_rejected", reason=rejection.text, **described)
         return rejection
 

@@ -69,7 +69,8 @@ def receiving_services(
     # The receive buffers hold the process's share of memory, so that the verb need not.
     store = StoreInstance(objects, publisher, None, settings.default_encoding, limits)
     buffers = ReceiveBuffers(ByteBudget(settings.lanthorn.maximum_in_flight_bytes))
-    return (EchoScp(), StoreScp(store, objects.spool_folder, buffers, stored))
+    tells_each = settings.lanthorn.log_level == "debug"
+    return (EchoScp(), StoreScp(store, objects.spool_folder, buffers, stored, tells_each))
 
 
 def find_service(settings: Settings, objects: ObjectStore, reader: IndexReader) -> FindScp:

@@ -10,13 +10,13 @@ import pytest
 
 from lanthorn_core.dicom import part10
 from lanthorn_core.dicom.identifiers import Identity, public_ids
+from lanthorn_core.dicom.maintags import MAIN_TAGS
 from lanthorn_core.dicom.orthancjson import simplify
 from lanthorn_core.dicom.scan import Header, scan_dataset
 from lanthorn_core.dicom.summary import (
     InstanceSummary,
     identify,
     pixel_data_vr_metadata,
-    summarize,
 )
 from lanthorn_core.errors import InvalidDataset, MissingIdentifier
 from tests.unit.lanthorn_core.dicom.dataset_bytes import (
@@ -47,7 +47,7 @@ def header_of(name: str) -> tuple[part10.FileMeta, Header]:
 
 def summary_of(*elements: bytes, without: int | None = None) -> InstanceSummary:
     header = scan_dataset(dataset(*elements, without=without), EXPLICIT)
-    return summarize(header, {}, "Latin1")
+    return InstanceSummary(header, {}, "Latin1")
 
 
 @pytest.mark.parametrize("name", STORED)
@@ -59,10 +59,10 @@ def test_the_identifiers_are_those_of_orthanc(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(set(STORED) - BETTER_DECODED))
 def test_the_main_tags_are_those_of_orthanc(name: str) -> None:
     _, header = header_of(name)
-    summary = summarize(header, {}, "Latin1")
+    summary = InstanceSummary(header, {}, "Latin1")
     for level, expected in ORTHANC[name]["main_tags"].items():
-        sequences = summary.main_sequences.get(level, {})
-        found: dict[str, Any] = dict(summary.levels[level])
+        main_tags, sequences = summary.level(level)
+        found: dict[str, Any] = dict(main_tags)
         found |= {full["Name"]: simplify(full) for full in sequences.values()}
         assert found == expected
 
@@ -70,7 +70,7 @@ def test_the_main_tags_are_those_of_orthanc(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(set(STORED) - NO_METADATA))
 def test_the_metadata_are_those_of_orthanc(name: str) -> None:
     meta, header = header_of(name)
-    summary = summarize(header, {}, "Latin1")
+    summary = InstanceSummary(header, {}, "Latin1")
     offset = header.pixel_data_offset
     if not part10.is_part10((SAMPLES / f"{name}.dcm").read_bytes()):
         # What we wrote before the data set is not in the file that Orthanc has.
@@ -147,13 +147,13 @@ def test_a_patient_id_that_is_no_short_text_is_refused(patient_id: bytes) -> Non
 )
 def test_a_patient_id_is_kept_as_orthanc_does(value: bytes, kept: str) -> None:
     summary = summary_of(element(0x00100020, "LO", value))
-    assert summary.patient["PatientID"] == summary.identity.patient_id == kept
+    assert summary.level("Patient").main_tags["PatientID"] == summary.identity.patient_id == kept
 
 
 def test_without_a_patient_id_the_identifier_is_empty() -> None:
     summary = summary_of(without=0x00100020)
     assert summary.identity == Identity("", "1.2.3", "1.2.3.1", "1.2.3.4")
-    assert "PatientID" not in summary.patient
+    assert "PatientID" not in summary.level("Patient").main_tags
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,8 @@ def test_without_a_patient_id_the_identifier_is_empty() -> None:
     ],
 )
 def test_values_of_every_kind_are_kept_as_text(vr: str, value: bytes, text: str | None) -> None:
-    assert summary_of(element(0x00200011, vr, value)).series.get("SeriesNumber") == text
+    summary = summary_of(element(0x00200011, vr, value))
+    assert summary.level("Series").main_tags.get("SeriesNumber") == text
 
 
 IMAGES, POSITIONS, CARDIAC = 0x00201002, 0x00200105, 0x00181090
@@ -238,10 +239,10 @@ def test_extra_main_tags_are_kept_at_their_level() -> None:
         element(0x00081140, "SQ", item(uid(0x00081150, "1.2"))),
     )
     extra = {"Series": [0x00080080, 0x00281050], "Instance": [0x00081140]}
-    summary = summarize(scan_dataset(encoded, EXPLICIT), extra, "Latin1")
-    assert summary.series["InstitutionName"] == "Hospital"
-    assert summary.series["WindowCenter"] == "40\\50"
-    images = summary.main_sequences["Instance"]["0008,1140"]
+    summary = InstanceSummary(scan_dataset(encoded, EXPLICIT), extra, "Latin1")
+    assert summary.level("Series").main_tags["InstitutionName"] == "Hospital"
+    assert summary.level("Series").main_tags["WindowCenter"] == "40\\50"
+    images = summary.level("Instance").sequences["0008,1140"]
     assert simplify(images) == [{"ReferencedSOPClassUID": "1.2"}]
 
 
@@ -253,7 +254,7 @@ def test_text_of_main_sequences_is_decoded(undefined: bool) -> None:
     summary = summary_of(
         element(0x00080005, "CS", b"ISO_IR 192"), element(0x00400275, "SQ", content + end, length)
     )
-    requests = summary.main_sequences["Series"]["0040,0275"]
+    requests = summary.level("Series").sequences["0040,0275"]
     assert simplify(requests) == [{"ScheduledProcedureStepDescription": "Schädel"}]
 
 
@@ -271,10 +272,10 @@ def test_implicit_vr_takes_the_vr_from_the_dictionary() -> None:
         ]
     )
     extra = {"Instance": [0x00280106, 0x00281101]}
-    summary = summarize(scan_dataset(encoded, IMPLICIT), extra, "Latin1")
-    assert summary.series["NumberOfSlices"] == "9"
-    assert summary.instance["SmallestImagePixelValue"] == "-1"
-    assert "RedPaletteColorLookupTableDescriptor" not in summary.instance
+    summary = InstanceSummary(scan_dataset(encoded, IMPLICIT), extra, "Latin1")
+    assert summary.level("Series").main_tags["NumberOfSlices"] == "9"
+    assert summary.level("Instance").main_tags["SmallestImagePixelValue"] == "-1"
+    assert "RedPaletteColorLookupTableDescriptor" not in summary.level("Instance").main_tags
 
 
 @pytest.mark.parametrize(("value", "frames"), [(b"3 ", 3), (b"1A", 1), (b"-2", 1), (b"", 1)])
@@ -285,13 +286,17 @@ def test_the_number_of_frames_is_at_least_one(value: bytes, frames: int) -> None
 def test_the_default_encoding_is_for_files_that_name_none() -> None:
     name = element(0x00100010, "PN", "Петров".encode("iso8859-5"))
     header = scan_dataset(dataset(name), EXPLICIT)
-    assert summarize(header, {}, "Cyrillic").patient["PatientName"] == "Петров"
     named = scan_dataset(dataset(name, element(0x00080005, "CS", b"ISO_IR 144")), EXPLICIT)
-    assert summarize(named, {}, "Latin1").patient["PatientName"] == "Петров"
+    for summary in (InstanceSummary(header, {}, "Cyrillic"), InstanceSummary(named, {}, "Latin1")):
+        assert summary.level("Patient").main_tags["PatientName"] == "Петров"
 
 
 def test_a_file_is_summarized_from_its_header_alone() -> None:
     meta, header = part10.scan_file((SAMPLES / "CT_small.dcm").read_bytes())
-    whole = summarize(header, {}, "Latin1")
+    whole = InstanceSummary(header, {}, "Latin1")
     again = part10.scan_file(file(header.encoded, meta.transfer_syntax_uid))[1]
-    assert summarize(again, {}, "Latin1") == whole
+    summary = InstanceSummary(again, {}, "Latin1")
+    assert summary.identity == whole.identity
+    assert summary.number_of_frames == whole.number_of_frames
+    for level in MAIN_TAGS:
+        assert summary.level(level) == whole.level(level)

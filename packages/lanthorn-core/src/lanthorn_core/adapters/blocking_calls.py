@@ -26,11 +26,11 @@ async def completed(future: asyncio.Future[T]) -> T:
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
-        await _settled(future)
+        await settled(future)
         raise
 
 
-async def _settled(future: asyncio.Future[T]) -> None:
+async def settled(future: asyncio.Future[T]) -> None:
     """Wait for the end of a thread's work, whatever it is, through further cancellations."""
     while not future.done():
         with contextlib.suppress(asyncio.CancelledError):
@@ -72,5 +72,5 @@ async def read_ahead(reader: ChunkReader, executor: Executor) -> AsyncGenerator[
                 yield chunk
     finally:
         if ahead is not None:
-            await _settled(ahead)
+            await settled(ahead)
         reader.close()

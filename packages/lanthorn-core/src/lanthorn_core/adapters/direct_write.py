@@ -12,7 +12,6 @@ import mmap
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Final
 
 WORTH_IT_BYTES: Final = 64 << 10
@@ -30,12 +29,12 @@ class DirectWriter:
         self._supported = True
         self._local = threading.local()
 
-    def write(self, path: Path, parts: Sequence[memoryview], size_bytes: int) -> bool:
+    def write(self, path: str, parts: Sequence[memoryview], size_bytes: int) -> bool:
         """Write a new file and wait until its bytes are durable.
 
         Parameters
         ----------
-        path : Path
+        path : str
             The file; it must not exist.
         parts : sequence of memoryview
             The content, each part a view of bytes.

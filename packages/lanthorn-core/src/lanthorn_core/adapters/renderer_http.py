@@ -17,6 +17,7 @@ from lanthorn_core.errors import (
     every_error,
 )
 from lanthorn_core.ports.renderer import RenderedImage, RenderRequest, TranscodeRequest
+from lanthorn_core.telemetry.requests import request_headers
 
 _PROBLEM_PREFIX: Final = "/problems/"
 _IDLE_S: Final = 30.0
@@ -37,14 +38,16 @@ class HttpRenderer:
     """
 
     def __init__(self, url: str, *, timeout_s: float = 60.0, connections: int = 32) -> None:
+        limits = httpx2.Limits(
+            max_connections=connections,
+            max_keepalive_connections=connections,
+            keepalive_expiry=_IDLE_S,
+        )
         self._client = httpx2.AsyncClient(
             base_url=url,
             timeout=httpx2.Timeout(timeout_s, connect=5.0),
-            limits=httpx2.Limits(
-                max_connections=connections,
-                max_keepalive_connections=connections,
-                keepalive_expiry=_IDLE_S,
-            ),
+            # Behind one name there may be several, of which one has just ended.
+            transport=httpx2.AsyncHTTPTransport(limits=limits, trust_env=False, retries=1),
             trust_env=False,
         )
 
@@ -86,7 +89,9 @@ class HttpRenderer:
         """
         with _translated():
             fields = asdict(request)
-            async with self._client.stream("GET", "/v1/transcoded", params=fields) as response:
+            async with self._client.stream(
+                "GET", "/v1/transcoded", params=fields, headers=request_headers()
+            ) as response:
                 if not response.is_success:
                     await response.aread()
                     raise _error_of(response)
@@ -101,7 +106,7 @@ class HttpRenderer:
         self, path: str, query: Mapping[str, str | int | float | bool]
     ) -> httpx2.Response:
         with _translated():
-            response = await self._client.get(path, params=query)
+            response = await self._client.get(path, params=query, headers=request_headers())
         if response.is_success:
             return response
         raise _error_of(response)

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, Final, TypeVar
 
+from lanthorn_core.adapters.blocking_calls import settled
+
 T = TypeVar("T")
 
 _Job = tuple[asyncio.Future[Any], Callable[..., Any], tuple[object, ...]]
@@ -22,8 +24,8 @@ _Job = tuple[asyncio.Future[Any], Callable[..., Any], tuple[object, ...]]
 class WorkerThreads:
     """At most `count` threads, started as they are needed.
 
-    Made on the loop that it serves. A call that has begun runs to its end; cancelling its future
-    before that only means that nobody hears of it.
+    Made on the loop that it serves. Every call runs to its end; cancelling its future before that
+    only means that nobody hears of it.
     """
 
     def __init__(self, count: int, name: str) -> None:
@@ -32,15 +34,16 @@ class WorkerThreads:
         self._loop = asyncio.get_running_loop()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
-        self._unfinished = 0
+        self._unfinished: dict[asyncio.Future[Any], asyncio.Future[None] | None] = {}
+        """With what is told of the end of a call that was cancelled and is waited for."""
         self._done: deque[tuple[asyncio.Future[Any], Any, BaseException | None]] = deque()
         self._told = False
 
     def run(self, work: Callable[..., T], *arguments: object) -> asyncio.Future[T]:
         """Have a thread call `work`; the future has its outcome."""
         future: asyncio.Future[T] = self._loop.create_future()
-        self._unfinished += 1
-        if self._unfinished > len(self._threads) < self._count:
+        self._unfinished[future] = None
+        if len(self._unfinished) > len(self._threads) < self._count:
             thread = threading.Thread(
                 target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True
             )
@@ -48,6 +51,16 @@ class WorkerThreads:
             self._threads.append(thread)
         self._jobs.put((future, work, arguments))
         return future
+
+    async def outcome(self, future: asyncio.Future[T]) -> T:
+        """Wait for a call; a cancellation takes effect when the call has ended, not before."""
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future in self._unfinished:
+                ended = self._unfinished[future] = self._loop.create_future()
+                await settled(ended)
+            raise
 
     def shut_down(self) -> None:
         """Return when everything that was begun has ended; blocks, so never on the loop."""
@@ -76,10 +89,11 @@ class WorkerThreads:
         self._told = False
         while self._done:
             future, result, error = self._done.popleft()
-            self._unfinished -= 1
-            if future.done():
-                continue  # cancelled
-            if error is None:
+            waiter = self._unfinished.pop(future)
+            if future.done():  # cancelled
+                if waiter is not None:
+                    waiter.set_result(None)
+            elif error is None:
                 future.set_result(result)
             else:
                 future.set_exception(error)

@@ -74,7 +74,7 @@ def make_dataset(
 
 
 def _raw(encoded: bytes, tag: int, element: RawElement, encoding: Encoding) -> RawDataElement:
-    vr, start, length = element
+    vr, start, length = element.vr, element.start, element.length
     end = start + length
     implicit, little_endian = encoding.implicit, encoding.little_endian
     if vr in (None, "SQ", "UN") and encoded[start - 4 : start] == _UNDEFINED:

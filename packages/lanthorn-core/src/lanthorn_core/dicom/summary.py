@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from lanthorn_core.dicom.charset import TextDecoder, decoder_for
 from lanthorn_core.dicom.encodings import EXPLICIT_VR_BIG_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN
@@ -46,40 +45,6 @@ _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,19}")
 _UINT32_MAX: Final = 0xFFFF_FFFF
 
 
-@dataclass(frozen=True, slots=True)
-class InstanceSummary:
-    """The values of one instance that the index keeps.
-
-    `patient`, `study`, `series` and `instance` map keywords to text. `main_sequences` has, by
-    level and then by tag (``gggg,eeee``), the main tags that are sequences, in Orthanc's full
-    JSON; levels without are left out. `index_text` is Orthanc's metadata `IndexInSeries`, which
-    need not be a number; `index_in_series` is the number if it is one.
-    """
-
-    sop_class_uid: str
-    identity: Identity
-    patient: dict[str, str]
-    study: dict[str, str]
-    series: dict[str, str]
-    instance: dict[str, str]
-    main_sequences: dict[str, dict[str, Any]]
-    number_of_frames: int
-    index_text: str | None
-    index_in_series: int | None
-    expected_number_of_instances: int | None
-    specific_character_set: str | None
-
-    @property
-    def levels(self) -> Mapping[str, dict[str, str]]:
-        """The main tags by name of the level."""
-        return {
-            "Patient": self.patient,
-            "Study": self.study,
-            "Series": self.series,
-            "Instance": self.instance,
-        }
-
-
 class HeaderText:
     """Reads values of a header as text.
 
@@ -105,8 +70,8 @@ class HeaderText:
         element = self._header.elements.get(tag)
         if element is None:
             return None
-        vr, start, length = element
-        value = self._header.encoded[start : start + length]
+        vr = element.vr
+        value = self._header.encoded[element.start : element.start + element.length]
         if vr is None:
             vr = vr_of_tag(tag)
             if vr == US_OR_SS:
@@ -139,10 +104,23 @@ def identify(header: Header, default_encoding: str) -> Identity:
     return _identity(header, HeaderText(header, default_encoding))
 
 
-def summarize(
-    header: Header, extra_main_tags: Mapping[str, Collection[int]], default_encoding: str
-) -> InstanceSummary:
-    """Collect what the index keeps of an instance.
+class LevelSummary(NamedTuple):
+    """What the index keeps of one level of an instance.
+
+    `main_tags` maps keywords to text; `sequences` has the main tags that are sequences, by tag
+    (``gggg,eeee``), in Orthanc's full JSON.
+    """
+
+    main_tags: dict[str, str]
+    sequences: dict[str, Any]
+
+
+class InstanceSummary:
+    """The values of one instance that the index keeps.
+
+    `index_text` is Orthanc's metadata `IndexInSeries`, which need not be a number;
+    `index_in_series` is the number if it is one. Levels are read when they are asked for: the
+    index keeps those of the parents for their first instance only.
 
     Parameters
     ----------
@@ -158,38 +136,46 @@ def summarize(
     InvalidDataset
         As `identify` does.
     """
-    text = HeaderText(header, default_encoding)
-    levels: dict[str, dict[str, str]] = {}
-    sequences: dict[str, dict[str, Any]] = {}
-    for level, main_tags in MAIN_TAGS.items():
+
+    def __init__(
+        self, header: Header, extra_main_tags: Mapping[str, Collection[int]], default_encoding: str
+    ) -> None:
+        self._header = header
+        self._extra_main_tags = extra_main_tags
+        self._default_encoding = default_encoding
+        self._text = text = HeaderText(header, default_encoding)
+        self._levels: dict[str, LevelSummary] = {}
+        self.sop_class_uid = text.get(_SOP_CLASS_UID) or ""
+        self.identity = _identity(header, text)
+        self.number_of_frames = max(_integer(text.get(_NUMBER_OF_FRAMES), stripped=True) or 1, 1)
+        self.index_text = _index_text(text)
+        self.index_in_series = _index_in_series(self.index_text)
+        self.expected_number_of_instances = _expected_number_of_instances(text)
+        self.specific_character_set = text.specific_character_set
+
+    def level(self, level: str) -> LevelSummary:
+        """Read what is kept of a level (``Patient``, ...)."""
+        known = self._levels.get(level)
+        if known is None:
+            known = self._levels[level] = self._read(level)
+        return known
+
+    def _read(self, level: str) -> LevelSummary:
+        header, text = self._header, self._text
         kept: dict[str, str] = {}
-        for tag, keyword in _with_extra(main_tags, extra_main_tags.get(level, ())):
+        sequences: dict[str, Any] = {}
+        main_tags = _with_extra(MAIN_TAGS[level], self._extra_main_tags.get(level, ()))
+        for tag, keyword in main_tags:
             element = header.elements.get(tag)
             if element is None:
                 continue
             if _is_sequence(tag, element):
-                key = format_tag(tag)
-                sequences.setdefault(level, {})[key] = _sequence(header, tag, default_encoding)
+                sequences[format_tag(tag)] = _sequence(header, tag, self._default_encoding)
                 continue
             value = text.get(tag)
             if value is not None and _is_short(value):
                 kept[keyword] = value
-        levels[level] = kept
-    index_text = _index_text(text)
-    return InstanceSummary(
-        sop_class_uid=text.get(_SOP_CLASS_UID) or "",
-        identity=_identity(header, text),
-        patient=levels["Patient"],
-        study=levels["Study"],
-        series=levels["Series"],
-        instance=levels["Instance"],
-        main_sequences=sequences,
-        number_of_frames=max(_integer(text.get(_NUMBER_OF_FRAMES), stripped=True) or 1, 1),
-        index_text=index_text,
-        index_in_series=_index_in_series(index_text),
-        expected_number_of_instances=_expected_number_of_instances(text),
-        specific_character_set=text.specific_character_set,
-    )
+        return LevelSummary(kept, sequences)
 
 
 def pixel_data_vr_metadata(header: Header) -> str | None:
@@ -217,7 +203,8 @@ def _bits_allocated(header: Header) -> int | None:
     if element is not None and element.vr == "US" and element.length == 2:
         # As nearly always; no text is made of it, since every instance received comes through here.
         value = header.encoded[element.start : element.start + 2]
-        return int.from_bytes(value, "little" if header.encoding.little_endian else "big")
+        is_big = header.transfer_syntax_uid == EXPLICIT_VR_BIG_ENDIAN
+        return int.from_bytes(value, "big" if is_big else "little")
     return _integer(HeaderText(header, "Ascii").get(_BITS_ALLOCATED))
 
 

@@ -7,13 +7,8 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
 
-from prometheus_client import Gauge
-
-_IN_FLIGHT: Final = Gauge(
-    "lanthorn_in_flight_bytes", "Bytes of received objects held in memory by this process"
-)
+from lanthorn_core.telemetry.metrics import IN_FLIGHT
 
 
 @dataclass(eq=False, slots=True)
@@ -94,11 +89,11 @@ class ByteBudget:
 
     def _take(self, share: int) -> None:
         self._in_flight_bytes += share
-        _IN_FLIGHT.inc(share)
+        IN_FLIGHT.inc(share)
 
     def _release(self, share: int) -> None:
         self._in_flight_bytes -= share
-        _IN_FLIGHT.dec(share)
+        IN_FLIGHT.dec(share)
         self._serve_queue()
 
     def _serve_queue(self) -> None:

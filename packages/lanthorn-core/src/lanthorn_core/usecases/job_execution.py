@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import structlog
-from prometheus_client import Counter
 
 from lanthorn_core.errors import IndexUnavailable, LanthornError
 from lanthorn_core.ports.jobs import Checkpoint, Claim, ClaimedJob, JobError, JobState, JobStore
+from lanthorn_core.telemetry.metrics import JOB_RUNS
 from lanthorn_core.usecases.job_runner import (
     JobGone,
     JobHandedOver,
@@ -28,12 +28,6 @@ How = Literal["succeeded", "failed", "put_off", "paused", "gone", "given_back"]
 
 REPORT_EVERY_S: Final = 1.0
 _AGAIN_S: Final = 0.5
-
-JOBS_LEFT: Final = Counter(
-    "lanthorn_jobs_left",
-    "Jobs that this process ran, by how each was left",
-    ["type", "how"],
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +151,7 @@ class JobExecution(RunningJob):
             ending = self._failed(error)
         finally:
             self.has_ended = True
-        JOBS_LEFT.labels(self.type, ending.how).inc()
+        JOB_RUNS.labels(self.type, ending.how).inc()
         return ending
 
     def _take(

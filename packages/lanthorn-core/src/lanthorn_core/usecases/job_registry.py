@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
-from prometheus_client import Counter
 
-from lanthorn_core.errors import InexistentItem, error_of
+from lanthorn_core.errors import InexistentItem, WorkersUnavailable, error_of
 from lanthorn_core.ports.jobs import Job, JobRequest, JobSignals, JobState, JobStore
+from lanthorn_core.telemetry.metrics import JOBS_SUBMITTED
 
 log = structlog.get_logger(__name__)
 
 LOOK_AGAIN_S: Final = 5.0
 """Seconds after which who waits for a job looks for himself, should the signal be lost."""
 
-JOBS_SUBMITTED: Final = Counter("lanthorn_jobs_submitted", "Jobs made by this process", ["type"])
+
+WITHOUT_WORKER_S: Final = 30.0
+"""Seconds that who waits for a job waits for a worker; a restart of the only one is shorter."""
 
 
 class JobRegistry:
@@ -32,10 +34,15 @@ class JobRegistry:
         Where the jobs are.
     signals : JobSignals
         Told of everything that a worker should know at once; `listen` hears of ends.
+    without_worker_s : float
+        How long `run` waits for a worker to appear, where nobody runs jobs of that type.
     """
 
-    def __init__(self, store: JobStore, signals: JobSignals) -> None:
+    def __init__(
+        self, store: JobStore, signals: JobSignals, *, without_worker_s: float = WITHOUT_WORKER_S
+    ) -> None:
         self._store = store
+        self._without_worker_s = without_worker_s
         self._signals = signals
         self._waiting: dict[str, set[asyncio.Event]] = defaultdict(set)
 
@@ -48,11 +55,18 @@ class JobRegistry:
         return await self._submit(str(uuid.uuid4()), request)
 
     async def run(self, request: JobRequest) -> Job:
-        """Make a job and wait for its end; that the waiting is canceled does not end the job."""
+        """Make a job and wait for its end; that the waiting is canceled does not end the job.
+
+        Raises
+        ------
+        WorkersUnavailable
+            Nobody runs jobs of this type, for a while already. The job is canceled: who asks again
+            later shall not have it done twice.
+        """
         job_id = str(uuid.uuid4())
         with self._listening(job_id) as changed:
             await self._submit(job_id, request)
-            await _signal(changed)
+            await self._until_begun(job_id, request.type, changed)
             return await self._end_of(job_id, changed)
 
     async def wait(self, job_id: str) -> Job:
@@ -80,6 +94,13 @@ class JobRegistry:
 
     async def counts(self) -> Mapping[JobState, int]:
         """Count the jobs by state."""
+        counts: Counter[JobState] = Counter()
+        for (_, state), count in (await self._store.counts()).items():
+            counts[state] += count
+        return counts
+
+    async def counts_by_type(self) -> Mapping[tuple[str, JobState], int]:
+        """Count the jobs by type and state."""
         return await self._store.counts()
 
     async def pause(self, job_id: str) -> bool:
@@ -142,6 +163,22 @@ class JobRegistry:
         for waiting in self._waiting.get(job_id, ()):
             waiting.set()
 
+    async def _until_begun(self, job_id: str, job_type: str, changed: asyncio.Event) -> None:
+        """Return at the first signal, or when the job is not pending any more."""
+        loop = asyncio.get_running_loop()
+        has_worker_until = loop.time()
+        look_again_s = min(LOOK_AGAIN_S, self._without_worker_s)
+        while not await _signal(changed, look_again_s):
+            job = await self._store.outcome(job_id)
+            if job is None or job.state is not JobState.PENDING:
+                return
+            if await self._signals.is_offered(job_type):
+                has_worker_until = loop.time()
+            elif loop.time() - has_worker_until >= self._without_worker_s:
+                await self.cancel(job_id)
+                log.warning("job_without_worker", job_id=job_id, type=job_type)
+                raise WorkersUnavailable(f"Nobody runs jobs of type {job_type}: nothing was done")
+
     async def _end_of(self, job_id: str, changed: asyncio.Event) -> Job:
         while True:
             changed.clear()
@@ -153,11 +190,12 @@ class JobRegistry:
             await _signal(changed)
 
 
-async def _signal(changed: asyncio.Event) -> None:
-    """Wait for a signal, or long enough to look without one."""
+async def _signal(changed: asyncio.Event, at_most_s: float = LOOK_AGAIN_S) -> bool:
+    """Wait for a signal, or long enough to look without one; tell whether there was one."""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(LOOK_AGAIN_S):
+        async with asyncio.timeout(at_most_s):
             await changed.wait()
+    return changed.is_set()
 
 
 def raise_failure(job: Job) -> Mapping[str, Any]:

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Final
 
 import structlog
-from prometheus_client import Gauge
 
 from lanthorn_core.errors import IndexUnavailable
 from lanthorn_core.ports.jobs import Claim, JobSignals, JobState, JobStore
+from lanthorn_core.telemetry.metrics import JOBS_RUNNING
 from lanthorn_core.usecases.job_execution import Ending, JobExecution
 from lanthorn_core.usecases.job_runner import JobGone, JobHandedOver, JobPaused, JobRunner
 
@@ -31,8 +31,6 @@ DRAIN_S: Final = 4.0
 _RENEWALS_A_LEASE: Final = 3
 _LEAST_WAIT_S: Final = 0.05
 _BACK_OFF_S: Final = (0.1, 0.5, 1.0, 2.0, 5.0)
-
-JOBS_RUNNING: Final = Gauge("lanthorn_jobs_running", "Jobs that this process runs", ["type"])
 
 
 class JobWorker:
@@ -81,6 +79,8 @@ class JobWorker:
         """Run jobs until `stop` is set; then give back what does not end in time."""
         await self._signals.on_due(self._on_due)
         await self._signals.on_change(self._on_change)
+        for job_type in self._runners:
+            await self._signals.offer(job_type)
         log.info("job_worker_started", types=sorted(self._runners), concurrency=self._concurrency)
         async with asyncio.TaskGroup() as group:
             renewing = group.create_task(self._keep_leases(), name="job-leases")

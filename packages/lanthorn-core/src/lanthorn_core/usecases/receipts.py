@@ -18,11 +18,12 @@ _HOUR_S = 3600
 
 def new_receipt_id(now_s: float | None = None) -> str:
     """Make a receipt id for something that arrives now (or at `now_s`, seconds since epoch)."""
-    milliseconds = int((time.time() if now_s is None else now_s) * 1000)
-    value = milliseconds << 80 | int.from_bytes(os.urandom(10), "big")
-    value = value & ~(0xF << 76) | 7 << 76
-    value = value & ~(0x3 << 62) | 2 << 62
-    return str(uuid.UUID(int=value))
+    moment = f"{int((time.time() if now_s is None else now_s) * 1000):012x}"
+    chance = os.urandom(10)
+    digits = chance.hex()
+    # Put together as text, which `uuid.UUID` takes five times as long for.
+    variant = "89ab"[chance[0] & 0x3]
+    return f"{moment[:8]}-{moment[8:]}-7{digits[2:5]}-{variant}{digits[5:8]}-{digits[8:]}"
 
 
 def object_key(receipt_id: str) -> str:
@@ -35,6 +36,7 @@ def receipt_of(key: str) -> str:
     return key.rpartition("/")[2].removesuffix(".dcm")
 
 
+@lru_cache(maxsize=64)  # asked for twice or more while an instance is being stored
 def received_at(receipt_id: str) -> float:
     """Return the moment of a receipt in seconds since epoch; raises ValueError for other ids."""
     return (uuid.UUID(receipt_id).int >> 80) / 1000

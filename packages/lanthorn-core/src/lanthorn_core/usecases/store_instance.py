@@ -26,12 +26,18 @@ from lanthorn_core.events import HEADER_LIMIT_BYTES, InstanceStored
 from lanthorn_core.model import Origin
 from lanthorn_core.ports.bus import EventPublisher, StreamPosition
 from lanthorn_core.ports.object_store import Buffer, ObjectStore
+from lanthorn_core.telemetry.metrics import STORED_BYTES, STORED_INSTANCES
 from lanthorn_core.usecases.byte_budget import ByteBudget
 from lanthorn_core.usecases.receipts import new_receipt_id, object_key, received_at
 from lanthorn_core.usecases.storage_limits import StorageLimits
 
 SCAN_IN_THREAD_BYTES: Final = 1 << 20
 """A larger object is scanned in a thread; so is every deflated one, however small it is."""
+
+_STORED_BY: Final = {
+    kind: (STORED_INSTANCES.labels(protocol), STORED_BYTES.labels(protocol))
+    for kind, protocol in (("DicomProtocol", "dimse"), ("RestApi", "http"), ("Unknown", "other"))
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +208,9 @@ class StoreInstance:
             pixel_data_vr=pixel_data_vr_metadata(header),
         )
         position = await self._publisher.publish(event, message_id=key)
+        instances, size_bytes = _STORED_BY[origin.kind]
+        instances.inc()
+        size_bytes.inc(scanned.size_bytes)
         return StoreReceipt(key, scanned.size_bytes, scanned.identity, position)
 
 

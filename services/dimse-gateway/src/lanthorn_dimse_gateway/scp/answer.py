@@ -6,6 +6,7 @@ from typing import Final
 
 from lanthorn_core.errors import LanthornError
 from lanthorn_dimse import Association, CommandField, Request
+from lanthorn_dimse_gateway.metrics import answered
 
 SUCCESS: Final = 0x0000
 PENDING: Final = 0xFF00
@@ -25,6 +26,7 @@ async def answer(assoc: Association, request: Request, status: int, comment: str
     """Send a final response without data set; `comment` is for failures."""
     response = request.command.response(status, error_comment=error_comment(comment))
     await assoc.send(request.context.context_id, response)
+    answered(request.command.field, status).inc()
 
 
 def status_of(error: LanthornError, field: CommandField) -> int:

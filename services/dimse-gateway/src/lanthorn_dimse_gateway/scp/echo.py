@@ -11,7 +11,6 @@ import structlog
 from lanthorn_dimse import Association, CommandField, Request
 from lanthorn_dimse_gateway.access import Service
 from lanthorn_dimse_gateway.contexts import VERIFICATION
-from lanthorn_dimse_gateway.metrics import ECHOES
 from lanthorn_dimse_gateway.scp.answer import SUCCESS, answer
 
 log = structlog.get_logger(__name__)
@@ -21,7 +20,6 @@ _TRANSFER_SYNTAXES: Final = (
     "1.2.840.10008.1.2.1",  # Explicit VR Little Endian
     "1.2.840.10008.1.2.2",  # Explicit VR Big Endian
 )
-_ANSWERED: Final = ECHOES.labels("0000")
 
 
 class EchoScp:
@@ -36,5 +34,4 @@ class EchoScp:
     async def serve(self, assoc: Association, request: Request) -> None:
         """Answer 0000."""
         await answer(assoc, request, SUCCESS)
-        _ANSWERED.inc()
         log.info("c_echo_answered")

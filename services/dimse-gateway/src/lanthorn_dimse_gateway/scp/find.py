@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -29,7 +28,7 @@ from lanthorn_core.usecases.find import FILES_AT_ONCE
 from lanthorn_core.usecases.find_answers import FindAnswers
 from lanthorn_dimse import Association, CommandField, Request
 from lanthorn_dimse_gateway.access import Service
-from lanthorn_dimse_gateway.metrics import FIND_SECONDS, FOUND
+from lanthorn_dimse_gateway.metrics import FOUND, answered
 from lanthorn_dimse_gateway.scp.answer import CANCELED, PENDING, SUCCESS
 from lanthorn_dimse_gateway.scp.find_encoder import AnswerEncoder
 from lanthorn_dimse_gateway.scp.find_identifier import (
@@ -139,7 +138,6 @@ class FindScp:
         IndexUnavailable, StorageUnavailable
             The search cannot be made now (A700).
         """
-        started = time.perf_counter()
         context = request.context
         extended = assoc.acceptance.extended.get(context.abstract_syntax, b"")
         plan = self._plan(
@@ -172,7 +170,7 @@ class FindScp:
             context.context_id, [*((pending, answer) for answer in waiting), (final, None)]
         )
         FOUND.inc(found)
-        FIND_SECONDS.observe(time.perf_counter() - started)
+        answered(request.command.field, status).inc()
 
     async def _encoded(self, plan: _Plan) -> AsyncGenerator[list[bytes], None]:
         """Encode answers, some at a time."""

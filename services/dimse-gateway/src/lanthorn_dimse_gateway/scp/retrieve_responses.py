@@ -20,6 +20,7 @@ from lanthorn_core.errors import InvalidIdentifier
 from lanthorn_core.model import Level
 from lanthorn_core.ports.index import FindQuery
 from lanthorn_dimse import Association, Command, Request
+from lanthorn_dimse_gateway.metrics import answered
 from lanthorn_dimse_gateway.scp.retrieve_counts import (
     CANCELED,
     SubOperationCounts,
@@ -95,4 +96,5 @@ async def send_final(
         **counts.as_fields(with_remaining=is_canceled),
     )
     await assoc.send(request.context.context_id, response, identifier)
+    answered(request.command.field, status).inc()
     return status

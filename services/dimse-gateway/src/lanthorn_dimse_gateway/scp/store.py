@@ -29,7 +29,7 @@ from lanthorn_core.usecases.store_instance import (
 )
 from lanthorn_dimse import Association, CommandField, DataSetSink, Request
 from lanthorn_dimse_gateway.access import Requestor, Service, requestor_of
-from lanthorn_dimse_gateway.metrics import RECEIVED_BYTES, STORE_SECONDS, STORES
+from lanthorn_dimse_gateway.metrics import answered
 from lanthorn_dimse_gateway.receive_buffers import ReceiveBuffers
 from lanthorn_dimse_gateway.scp.answer import SUCCESS, answer, comment_of
 from lanthorn_dimse_gateway.spool import SpooledFile
@@ -42,7 +42,7 @@ STORE_TIMEOUT_S: Final = 120.0
 _UID_LENGTH: Final = 64
 """PS3.5 Section 9.1."""
 
-_STORED: Final = STORES.labels(f"{SUCCESS:04X}")
+_STORED: Final = answered(CommandField.C_STORE_RQ, SUCCESS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,11 @@ class StoreScp:
         What all associations receive into; back-pressure by bytes is inside.
     stored : callable, optional
         Hears of each instance that was stored, before the sender does.
+    tells_each : bool
+        Whether each instance has a line in the log, at level debug. Not for every day: a line
+        costs as much as the scan of a header, here and in who collects the log, and asking the
+        log whether it wants one costs a tenth of that. What an association brought is told at its
+        end.
     """
 
     command: ClassVar = CommandField.C_STORE_RQ
@@ -69,6 +74,7 @@ class StoreScp:
     spool_folder: Path
     buffers: ReceiveBuffers
     stored: Callable[[Request, StoreReceipt], Awaitable[None]] | None = None
+    tells_each: bool = False
 
     def begin(self, assoc: Association, request: Request, *, permitted: bool) -> DataSetSink:
         """Begin to receive an instance; a refusal is told by `serve`, not here."""
@@ -101,27 +107,21 @@ class StoreScp:
                 sop_class_uid=request.command.sop_class_uid,
                 sop_instance_uid=request.command.sop_instance_uid,
             )
-            STORES.labels(f"{status:04X}").inc()
         except Exception:
             log.exception("c_store_crashed", sop_instance_uid=request.command.sop_instance_uid)
-            STORES.labels(f"{LanthornError.c_store:04X}").inc()
             await answer(assoc, request, LanthornError.c_store, LanthornError.slug)
         else:
             await assoc.send(request.context.context_id, request.command.response(SUCCESS))
-            took_s = time.perf_counter() - started
-            # Not for every day: each line costs as much as the scan of a header, here and in who
-            # collects the log. What an association brought is told at its end.
-            log.debug(
-                "c_store_answered",
-                sop_instance_uid=request.command.sop_instance_uid,
-                size_bytes=receipt.size_bytes,
-                took_ms=round(took_s * 1000, 1),
-            )
+            if self.tells_each:
+                log.debug(
+                    "c_store_answered",
+                    sop_instance_uid=request.command.sop_instance_uid,
+                    size_bytes=receipt.size_bytes,
+                    took_ms=round((time.perf_counter() - started) * 1000, 1),
+                )
             _STORED.inc()
         finally:
             incoming.discard()
-            RECEIVED_BYTES.inc(incoming.dataset_bytes)
-            STORE_SECONDS.observe(time.perf_counter() - started)
 
 
 def _check(request: Request, *, permitted: bool) -> None:

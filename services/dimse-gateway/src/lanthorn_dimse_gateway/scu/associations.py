@@ -21,11 +21,19 @@ from lanthorn_dimse import (
     AssociateRequest,
     Association,
     DimseError,
+    Ended,
     RequestHandler,
     Roles,
     Timers,
     associate,
     propose,
+)
+from lanthorn_dimse_gateway.metrics import (
+    ACCEPTED_ASSOCIATIONS,
+    ENDED_BY,
+    OPEN_ASSOCIATIONS,
+    REJECTED_ASSOCIATIONS,
+    reason_of,
 )
 from lanthorn_dimse_gateway.scu.remote_errors import CONNECTING, remote_failure
 from lanthorn_dimse_gateway.tls import requestor_context
@@ -215,16 +223,21 @@ class AssociationPool:
             maximum_length=options.maximum_pdu_length,
         )
         try:
-            return await associate(
+            assoc = await associate(
                 remote.host,
                 remote.port,
                 request,
                 handler=handler,
+                ended=_count_end,
                 tls=options.tls if remote.use_dicom_tls else None,
                 timers=_timers(timeout_s),
             )
         except DimseError as error:
+            REJECTED_ASSOCIATIONS.labels("out", reason_of(error)).inc()
             raise remote_failure(error, remote.ae_title, CONNECTING) from error
+        ACCEPTED_ASSOCIATIONS.labels("out").inc()
+        OPEN_ASSOCIATIONS.labels("out").inc()
+        return assoc
 
     async def close(self) -> None:
         """Release what is idle; what is in use is released when it is given back."""
@@ -283,6 +296,11 @@ async def open_association_pool(options: ScuOptions) -> AsyncIterator[Associatio
             await pool.close()
     if failure is not None:
         raise failure
+
+
+def _count_end(_: Association, how: Ended) -> None:
+    OPEN_ASSOCIATIONS.labels("out").dec()
+    ENDED_BY["out", how].inc()
 
 
 def _timers(timeout_s: float | None) -> Timers:

@@ -8,6 +8,7 @@ from typing import Final
 from lanthorn_core.errors import InvalidDataset, LanthornError
 from lanthorn_core.runtime.settings import Settings
 from lanthorn_dimse import Association, Command, CommandField
+from lanthorn_dimse_gateway.metrics import SENT_BYTES, sent
 from lanthorn_dimse_gateway.scu.remote_errors import status_failure
 from lanthorn_dimse_gateway.scu.store_contexts import ContextChoice, encoded_as, is_uid
 from lanthorn_dimse_gateway.scu.store_outgoing import OutgoingObject
@@ -115,7 +116,11 @@ async def store_over(
     )
     response = await assoc.request(context.context_id, command, data_set, timeout_s=timeout_s)
     status = response.command.status
-    return LanthornError.c_store if status is None else status
+    if status is None:
+        status = LanthornError.c_store
+    sent(status).inc()
+    SENT_BYTES.inc(instance.size_bytes)
+    return status
 
 
 @dataclass(frozen=True, slots=True)

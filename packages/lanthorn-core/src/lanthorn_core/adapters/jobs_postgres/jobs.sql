@@ -29,7 +29,7 @@ WHERE retired_at IS NULL ORDER BY job_pk
 SELECT job_id FROM job WHERE retired_at IS NULL ORDER BY job_pk
 
 -- name: counts
-SELECT state, count(*) AS count FROM job WHERE retired_at IS NULL GROUP BY state
+SELECT type, state, count(*) AS count FROM job WHERE retired_at IS NULL GROUP BY type, state
 
 -- name: lock
 SELECT state, can_be_resubmitted FROM job

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from lanthorn_core.adapters.index_postgres.pool import Connection, translated
+from lanthorn_core.adapters.index_postgres.pool import Connection, PrimaryServer, translated
 from lanthorn_core.adapters.sqlfile import load_statements
 from lanthorn_core.errors import JobCanceled, LanthornError
 from lanthorn_core.ports.jobs import (
@@ -89,11 +89,11 @@ class PostgresJobStore:
         async with self._connection() as connection:
             return [row["job_id"] for row in await connection.fetch(SQL["ids"])]
 
-    async def counts(self) -> Mapping[JobState, int]:
-        """Count the jobs by state."""
+    async def counts(self) -> Mapping[tuple[str, JobState], int]:
+        """Count the jobs by type and state."""
         async with self._connection() as connection:
             rows = await connection.fetch(SQL["counts"])
-        return {JobState(row["state"]): row["count"] for row in rows}
+        return {(row["type"], JobState(row["state"])): row["count"] for row in rows}
 
     async def pause(self, job_id: str) -> bool:
         """Pause an unfinished job."""
@@ -257,7 +257,7 @@ async def forget_jobs(database_url: str) -> None:
         The database does not answer.
     """
     async with translated():
-        connection = await asyncpg.connect(database_url)
+        connection = await PrimaryServer(database_url).connect()
         try:
             await connection.execute(SQL["forget_all"])
         finally:
