@@ -10,22 +10,25 @@ MEMBERS := packages/lanthorn-core packages/lanthorn-dimse packages/lanthorn-embe
 	services/dimse-gateway services/indexer services/renderer services/rest-api
 SOURCES := $(wildcard packages/*/src services/*/src)
 PYTEST := $(BIN)/python -m pytest
-# Many tests wait for processes: two workers keep two cores busy. A module stays in one worker.
-WORKERS ?= 2
-SPREAD := -n $(WORKERS) --dist loadfile
+# Many tests wait for processes: three workers keep two cores busy. A module stays in one worker.
+WORKERS ?= 3
+SPREAD := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+# Marked suites that have a target of their own.
+APART := conformance or ui or minio or hostile or crash or faults or compose or k8s or bench
 ARGS ?=
 
 .PHONY: help setup setup-dev run test test-minio test-conformance test-ui test-hostile test-crash \
-	fuzz bench lint fmt types imports lock docs check clean check-python
+	test-faults test-compose test-k8s images sbom fuzz bench lint fmt types imports lock docs check \
+	clean check-python
 
 help: ## print this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 20
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 20
 
 run: $(VENV)/.installed ## install what is missing, then run the whole system (ARGS="--data DIR ...")
 	@exec $(BIN)/lanthorn up $(ARGS)
 
 test: $(VENV)/.installed-dev ## the whole suite that needs no Debian package
-	$(PYTEST) $(SPREAD) -m "not conformance and not ui and not hostile and not crash and not bench and not minio" $(ARGS)
+	$(PYTEST) $(SPREAD) -m "not ($(APART))" $(ARGS)
 
 test-minio: $(VENV)/.installed-dev ## the object store suite against MinIO itself (needs Go)
 	@command -v go >/dev/null || { echo "Go is missing: apt-get install golang-go"; exit 2; }
@@ -47,7 +50,24 @@ test-hostile: $(VENV)/.installed-dev ## peers that break the protocol, stall and
 	$(PYTEST) $(SPREAD) -m hostile $(ARGS)
 
 test-crash: $(VENV)/.installed-dev ## kill -9 everything at random for ten minutes
-	LANTHORN_CRASH_KILLS=200 $(PYTEST) -m crash --timeout 1200 $(ARGS)
+	LANTHORN_CRASH_KILLS=$${LANTHORN_CRASH_KILLS:-120} $(PYTEST) -m crash $(ARGS)
+
+test-faults: $(VENV)/.installed-dev ## engines and services of a cluster that fail (docs/faults.md); a quarter of an hour
+	$(PYTEST) -m faults $(ARGS)
+
+test-compose: $(VENV)/.installed-dev ## deploy/compose.yaml with real containers (needs Docker, or tests/compose/with_daemon.sh says what)
+	tests/compose/with_daemon.sh $(PYTEST) -m compose $(ARGS)
+
+test-k8s: $(VENV)/.installed-dev ## the Helm chart on the cluster of kubectl's context (needs helm, kubectl and Go)
+	@for tool in helm kubectl go; do command -v $$tool >/dev/null || { echo "$$tool is missing"; exit 2; }; done
+	GOBIN=$(CURDIR)/$(VENV)/kubeconform go install github.com/yannh/kubeconform/cmd/kubeconform@latest
+	PATH="$(CURDIR)/$(VENV)/kubeconform:$$PATH" $(PYTEST) -m k8s $(ARGS)
+
+images: ## build the container images (ENGINE=podman, BASE=image: deploy/docker/build.sh)
+	deploy/docker/build.sh
+
+sbom: $(VENV)/.installed ## write what is in each image to build/sbom, as CycloneDX (after `make images`)
+	deploy/docker/sbom.sh build/sbom
 
 fuzz: $(VENV)/.installed-dev ## attack the DICOM port for a minute (ARGS="--seconds 3600 --seed 7")
 	$(BIN)/python -m tests.fuzz $(ARGS)
@@ -71,9 +91,13 @@ fmt: $(VENV)/.installed-dev ## format and mend what can be mended
 	$(BIN)/ruff format packages services tests
 	$(BIN)/ruff check --fix packages services tests
 
-docs: $(VENV)/.installed-dev ## renew docs/reference and the tables of docs/conformance from the code
+docs: $(VENV)/.installed-dev ## renew from the code: docs/reference, the statement's tables, the dashboard
 	$(BIN)/python -m lanthorn_core.runtime.errors_reference > docs/reference/errors.md
 	$(BIN)/python -m lanthorn_core.runtime.settings_reference > docs/reference/settings.md
+	$(BIN)/python -m lanthorn_embedded.metrics_reference > docs/reference/metrics.md
+	$(BIN)/python deploy/observability/dashboard.py > deploy/observability/dashboard.json
+	install -D -m 644 deploy/observability/dashboard.json k8s/charts/lanthorn/files/dashboards/lanthorn.json
+	install -D -m 644 deploy/observability/alerts.yaml k8s/charts/lanthorn/files/alerts/lanthorn.yaml
 	$(BIN)/python -m lanthorn_dimse_gateway.conformance_statement docs/conformance/statement.md
 
 check: lint test ## what must pass before a commit

@@ -1,5 +1,7 @@
 """Fixtures by topic; each module of tests/fixtures says what it provides."""
 
+import pytest
+
 pytest_plugins = [
     "tests.fixtures.engines",
     "tests.fixtures.gateway",
@@ -11,3 +13,10 @@ pytest_plugins = [
     "tests.fixtures.s3",
     "tests.fixtures.whole_system",
 ]
+
+_LONGEST = ("test_crash.py", "test_embedded_up.py", "test_read_your_writes.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no worker is left alone with it at the end."""
+    items.sort(key=lambda item: item.path.name not in _LONGEST)
