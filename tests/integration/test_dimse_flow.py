@@ -725,6 +725,29 @@ async def test_draining_finishes_what_is_in_hand_and_aborts_the_rest() -> None:
 
 
 @on_both_loops
+async def test_draining_patiently_lets_who_is_at_work_go_on() -> None:
+    async def answer(assoc: dimse.Association, request: dimse.Request) -> None:
+        await assoc.send(request.context.context_id, request.command.response(SUCCESS))
+
+    async with (
+        acceptor(Recorder(answer)) as running,
+        RawPeer.associated(running.port) as busy,
+        RawPeer.associated(running.port) as idle,
+    ):
+        draining = asyncio.ensure_future(running.server.drain(30, patience_s=30, idle_s=0.5))
+        idle_end = asyncio.ensure_future(idle.read())
+        while not idle_end.done():
+            busy.writer.write(raw.echo())
+            assert await busy.read() == ("response", 0x8030, SUCCESS)
+        assert idle_end.result() == ABORTED_BY_USER
+        assert not draining.done()
+        assert await busy.read() == ABORTED_BY_USER  # it is idle now
+        for peer in (busy, idle):
+            peer.writer.close()
+        await draining
+
+
+@on_both_loops
 async def test_draining_cuts_off_what_takes_too_long() -> None:
     cancelled = asyncio.Event()
 

@@ -273,6 +273,17 @@ def test_reindex_works_beside_a_running_system(running: RunningLanthorn) -> None
     assert stored in ask(f"{running.http_url}/instances")
 
 
+def test_reindex_rebuilds_a_folder_of_which_only_the_objects_are_left(folder: Path) -> None:
+    with lanthorn_up(folder) as running:
+        store(running, CT)
+        running.stop()
+    for engine in ("postgres", "nats"):
+        shutil.rmtree(folder / "data" / engine)
+    code, said, complaint = lanthorn("reindex", "--data", str(folder / "data"))
+    assert code == 0, complaint
+    assert "1 objects, 1 patients, 1 studies, 1 series, 1 instances" in said
+
+
 def test_engines_that_the_environment_names_are_not_started(
     running: RunningLanthorn, folder: Path
 ) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 from pydicom import Dataset
 
 from lanthorn_core.dicom.part10 import read_file_meta
+from lanthorn_core.runtime.lifecycle import Stop
 from lanthorn_dimse_gateway.app import run as run_gateway
 from tests.fixtures.dicom_files import as_file, ct_file, make_ct
 from tests.fixtures.gateway import EXPLICIT_VR_LITTLE_ENDIAN, RunningGateway
@@ -96,7 +97,7 @@ async def test_without_reject_nothing_is_refused(make_rest_api: Any) -> None:
 @asynccontextmanager
 async def running_gateway(system: System) -> AsyncIterator[RunningGateway]:
     """Run the gateway as its process does, in the test's own loop."""
-    stop = asyncio.Event()
+    stop = Stop()
     port = system.settings.dicom_port
     task = asyncio.ensure_future(run_gateway(system.settings, stop))
     try:

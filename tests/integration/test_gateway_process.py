@@ -325,9 +325,14 @@ def test_health_metrics_and_logs_tell_what_happened(
         assert answers(f"{health}/readyz") == 200
         with urllib.request.urlopen(f"{health}/metrics", timeout=5) as response:
             metrics = response.read().decode()
-        assert 'lanthorn_dimse_store_requests_total{status="0000"} 1.0' in metrics
-        assert 'lanthorn_dimse_store_requests_total{status="C000"} 1.0' in metrics
-        assert 'lanthorn_dimse_associations_total{outcome="accepted"} 2.0' in metrics
+        answered = 'lanthorn_dimse_requests_total{operation="C-STORE",status="%s"} 1.0'
+        assert answered % "0000" in metrics
+        assert answered % "C000" in metrics
+        assert 'lanthorn_dimse_associations_accepted_total{direction="in"} 2.0' in metrics
+        assert (
+            'lanthorn_dimse_associations_ended_total{direction="in",how="released"} 2.0' in metrics
+        )
+        assert 'lanthorn_stored_instances_total{protocol="dimse"} 1.0' in metrics
         assert gateways.terminate() == [0]
     events = log_events(tmp_path)
     names = [event["event"] for event in events]

@@ -7,8 +7,14 @@ from typing import Any
 
 import pytest
 
-from lanthorn_core.errors import InexistentItem, JobCanceled, RemoteAEFailed
+from lanthorn_core.errors import (
+    InexistentItem,
+    JobCanceled,
+    RemoteAEFailed,
+    WorkersUnavailable,
+)
 from lanthorn_core.ports.jobs import Checkpoint, Claim, Job, JobState
+from lanthorn_core.usecases.job_registry import JobRegistry
 from lanthorn_core.usecases.job_runner import JobRetry, RunningJob
 from tests.fixtures.jobs import Jobs, MakeJobs, Steps, request_for
 
@@ -49,6 +55,31 @@ async def test_who_waits_gets_the_job_that_failed(jobs: Jobs) -> None:
     assert (job.error.slug, job.error.details) == ("remote-ae-failed", "C-STORE refused")
     assert job.error.payload == {"Type": "Dimse", "Content": {"DimseErrorStatus": 0xC000}}
     assert job.content["FailedInstancesCount"] == 3
+
+
+async def test_who_waits_where_nobody_runs_such_jobs_is_told_so(jobs: Jobs) -> None:
+    registry = JobRegistry(jobs.engine.store, jobs.engine.signals, without_worker_s=0.1)
+    await registry.listen()
+    async with jobs.worker({"Fine": nothing}):
+        with pytest.raises(WorkersUnavailable, match="type Other: nothing was done"):
+            await registry.run(request_for("Other"))
+        assert (await registry.run(request_for("Fine"))).state is JobState.SUCCESS
+    (canceled,) = [job for job in await registry.list() if job.type == "Other"]
+    assert canceled.error is not None
+    assert canceled.error.slug == JobCanceled.slug
+
+
+async def test_a_job_waits_for_a_worker_that_is_busy_however_long(jobs: Jobs) -> None:
+    registry = JobRegistry(jobs.engine.store, jobs.engine.signals, without_worker_s=0.05)
+    await registry.listen()
+    steps = Steps()
+    async with jobs.worker({"Steps": steps}, concurrency=1), asyncio.TaskGroup() as group:
+        first, second = (group.create_task(registry.run(STEPS)) for _ in range(2))
+        await asyncio.sleep(0.5)
+        assert not first.done()
+        assert not second.done()
+        steps.allow(4)
+    assert (first.result().state, second.result().state) == (JobState.SUCCESS, JobState.SUCCESS)
 
 
 async def test_a_bug_in_a_runner_fails_its_job_and_nothing_else(jobs: Jobs) -> None:

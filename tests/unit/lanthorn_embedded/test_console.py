@@ -39,6 +39,12 @@ def test_a_record_is_one_readable_line() -> None:
     )
 
 
+def test_what_is_in_each_line_for_collectors_is_not_shown_to_people() -> None:
+    said = record(fields={"pid": 7, "version": "0.1.0", "count": 1})
+    assert render(said) == "04:05:06 indexer    instance_stored count=1"
+    assert json.loads(said.as_json())["pid"] == 7
+
+
 def test_a_warning_says_so_and_is_colored_only_on_request() -> None:
     warning = record(severity=Severity.WARNING)
     assert render(warning) == "04:05:06 indexer    warning: instance_stored"

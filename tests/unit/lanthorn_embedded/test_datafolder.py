@@ -1,3 +1,4 @@
+import json
 import os
 import subprocess
 import sys
@@ -89,6 +90,19 @@ def test_the_state_is_read_back_while_the_folder_is_in_use(folder: DataFolder) -
         assert folder.read_state() == replace(STATE, ready=False)
         assert folder.state.stat().st_mode & 0o777 == 0o600
     assert folder.read_state() is None
+
+
+def test_prometheus_is_told_where_the_metrics_are_while_the_system_runs(
+    folder: DataFolder,
+) -> None:
+    gateway = ProcessState("gateway-1", 18, True, 0, "127.0.0.1:5", health_port=5)
+    folder.write_state(replace(STATE, processes=(*STATE.processes, gateway)))
+    assert json.loads(folder.scrape_targets.read_text()) == [
+        {"targets": ["127.0.0.1:5"], "labels": {"process": "gateway-1"}}
+    ]
+    assert folder.scrape_targets.stat().st_mode & 0o004
+    folder.forget_state()
+    assert not folder.scrape_targets.exists()
 
 
 def test_a_state_of_another_version_is_not_misread(folder: DataFolder) -> None:

@@ -30,6 +30,7 @@
     ├── JobCanceled
     └── TransientError
         ├── StorageUnavailable
+        │   └── StorageRefused        it answers, and does not permit it
         ├── BusUnavailable
         ├── IndexUnavailable
         ├── RendererUnavailable
@@ -288,6 +289,12 @@ class StorageUnavailable(TransientError):
     slug = "storage-unavailable"
 
 
+class StorageRefused(StorageUnavailable):
+    """The object store does not permit this: credentials, a policy, an object lock."""
+
+    slug = "storage-refused"
+
+
 class BusUnavailable(TransientError):
     """The event stream does not acknowledge."""
 
@@ -311,6 +318,12 @@ class GatewayUnavailable(TransientError):
     """No gateway takes commands, or the one that did is gone."""
 
     slug, orthanc_code = "gateway-unavailable", 9
+
+
+class WorkersUnavailable(TransientError):
+    """No process lives that runs jobs of the type asked for."""
+
+    slug, orthanc_code = "workers-unavailable", 9
 
 
 class DeadlineExceeded(TransientError):

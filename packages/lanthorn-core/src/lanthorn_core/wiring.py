@@ -6,16 +6,24 @@ that it uses.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from lanthorn_core.commands import Command
-from lanthorn_core.ports.bus import EventConsumer, EventPublisher, IndexSignals, Retries
+from lanthorn_core.ports.bus import (
+    EventBacklog,
+    EventConsumer,
+    EventPublisher,
+    IndexSignals,
+    Retries,
+    StreamPosition,
+)
 from lanthorn_core.ports.commands import CommandHandler, GatewayCommands
 from lanthorn_core.ports.commitment import CommitmentRelay, CommitmentReports
 from lanthorn_core.ports.exports import ExportLog
@@ -37,10 +45,14 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+_SCHEMA_POLL_S: Final = 1.0
+
 
 @asynccontextmanager
 async def open_object_store(settings: Settings) -> AsyncIterator[ObjectStore]:
     """Open the object store: S3 where an endpoint is configured, else files."""
+    from lanthorn_core.adapters.objects_observed import ObservedObjectStore
+
     s3 = settings.runtime.s3
     if s3 is None:
         from lanthorn_core.adapters.objects_fs import FilesystemObjectStore
@@ -48,7 +60,7 @@ async def open_object_store(settings: Settings) -> AsyncIterator[ObjectStore]:
         threads = settings.lanthorn.object_store_threads
         folder = settings.runtime.data_folder / "objects"
         async with FilesystemObjectStore(folder, threads=threads) as files:
-            yield files
+            yield ObservedObjectStore(files)
     else:
         from lanthorn_core.adapters.objects_s3 import S3ObjectStore
 
@@ -58,9 +70,10 @@ async def open_object_store(settings: Settings) -> AsyncIterator[ObjectStore]:
             secret_key=s3.secret_key.get_secret_value(),
             bucket=s3.bucket,
             region=s3.region,
+            ca_file=s3.ca_file,
             threads=settings.lanthorn.object_store_threads,
         ) as bucket:
-            yield bucket
+            yield ObservedObjectStore(bucket)
 
 
 @dataclass(frozen=True)
@@ -70,6 +83,7 @@ class ServiceBus:
     publisher: EventPublisher
     signals: IndexSignals
     retries: Retries
+    backlog: EventBacklog
     job_signals: JobSignals
     registry_signals: RegistrySignals
     commands: GatewayCommands
@@ -90,16 +104,19 @@ class ServiceBus:
 class IndexerBus(ServiceBus):
     """The stream as the indexer sees it."""
 
-    def open_consumer(self) -> AbstractAsyncContextManager[EventConsumer]:
-        """Take the stream over; only the holder of the index lock may."""
+    stream_replicas: int
+
+    def open_consumer(self, applied: StreamPosition) -> AbstractAsyncContextManager[EventConsumer]:
+        """Take the stream over after what is applied; only the holder of the index lock may."""
         from lanthorn_core.adapters.bus_nats.consumer import open_consumer
 
-        return open_consumer(self.client)
+        return open_consumer(self.client, applied, replicas=self.stream_replicas)
 
 
 @asynccontextmanager
 async def open_indexer_bus(settings: Settings) -> AsyncIterator[IndexerBus]:
     """Connect to the stream, made where it is missing, with all that the indexer needs."""
+    from lanthorn_core.adapters.bus_nats.backlog import NatsBacklog
     from lanthorn_core.adapters.bus_nats.command_client import NatsGatewayCommands
     from lanthorn_core.adapters.bus_nats.commitment_relay import NatsCommitmentRelay
     from lanthorn_core.adapters.bus_nats.connection import connect, ensure_streams
@@ -110,18 +127,26 @@ async def open_indexer_bus(settings: Settings) -> AsyncIterator[IndexerBus]:
     from lanthorn_core.adapters.bus_nats.retries import NatsRetries
     from lanthorn_core.adapters.bus_nats.signals import NatsIndexSignals
 
-    async with connect(settings.runtime.nats_url, name="lanthorn") as client:
-        await ensure_streams(client)
+    runtime = settings.runtime
+    async with connect(
+        runtime.nats_url,
+        name="lanthorn",
+        account=runtime.nats_account,
+        ca_file=runtime.nats_ca_file,
+    ) as client:
+        await ensure_streams(client, replicas=runtime.nats_stream_replicas)
         yield IndexerBus(
             publisher=NatsPublisher(client),
             signals=NatsIndexSignals(client),
             retries=NatsRetries(client),
+            backlog=NatsBacklog(client),
             job_signals=NatsJobSignals(client),
             registry_signals=NatsRegistrySignals(client),
             commands=NatsGatewayCommands(client),
             move_receipts=NatsMoveReceipts(client),
             commitment_relay=NatsCommitmentRelay(client),
             client=client,
+            stream_replicas=runtime.nats_stream_replicas,
         )
 
 
@@ -141,14 +166,15 @@ async def open_reader(
     A `lazy` one does not ask the database before the first question: it may be down now.
     """
     from lanthorn_core.adapters.index_postgres.barrier import IndexBarrier
-    from lanthorn_core.adapters.index_postgres.pool import open_pool
+    from lanthorn_core.adapters.index_postgres.pool import ConnectionCount, open_pool
     from lanthorn_core.adapters.index_postgres.reader import PostgresIndexReader
 
-    url = settings.runtime.database_url
-    async with open_pool(url, application="lanthorn-reader", read_only=True, lazy=lazy) as pool:
-        barrier = IndexBarrier(
-            pool, bus.publisher, bus.signals, settings.lanthorn.index_barrier_timeout
-        )
+    url, count = settings.runtime.database_url, ConnectionCount()
+    async with open_pool(
+        url, application="lanthorn-reader", read_only=True, lazy=lazy, count=count
+    ) as pool:
+        timeout_s = settings.lanthorn.index_barrier_timeout
+        barrier = IndexBarrier(pool, bus.publisher, bus.signals, timeout_s, count)
         await bus.signals.on_announce(barrier.announce)
         yield PostgresIndexReader(pool, barrier)
 
@@ -329,6 +355,24 @@ async def open_renderer(settings: Settings) -> AsyncIterator[Renderer]:
 
     async with HttpRenderer(settings.runtime.renderer_url) as renderer:
         yield renderer
+
+
+async def wait_for_schema(settings: Settings) -> None:
+    """Return when the database has all tables that this version needs; it may have more.
+
+    So a service that is started before the migration of its database waits for that, and one that
+    is still the older version goes on during and after it.
+
+    Raises
+    ------
+    IndexUnavailable
+        The database does not answer.
+    """
+    from lanthorn_core.adapters.index_postgres.migrate import missing_migrations
+
+    while missing := await missing_migrations(settings.runtime.database_url):
+        log.warning("schema_older_than_needed", missing=missing, asks_again_after_s=_SCHEMA_POLL_S)
+        await asyncio.sleep(_SCHEMA_POLL_S)
 
 
 async def migrate(database_url: str) -> list[str]:

@@ -23,6 +23,8 @@ _COLORS: Final[Mapping[Severity, str]] = {
     Severity.CRITICAL: "\x1b[1;31m",
 }
 _RESET: Final = "\x1b[0m"
+# In each line of a service, for who collects them; a person knows what was started here.
+_NOT_FOR_EYES: Final = frozenset({"pid", "version"})
 _PLAIN: Final = re.compile(r"[^\s\"=]+")
 # Control characters of a peer's making must not steer somebody's terminal.
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -32,7 +34,8 @@ _MOST_WAITING_BYTES: Final = 1 << 20
 
 def render(record: LogRecord, *, color: bool = False) -> str:
     """Write a record for human eyes: ``HH:MM:SS service  event key=value``, local time."""
-    parts = [record.event, *(f"{key}={_value(value)}" for key, value in record.fields.items())]
+    shown = ((key, value) for key, value in record.fields.items() if key not in _NOT_FOR_EYES)
+    parts = [record.event, *(f"{key}={_value(value)}" for key, value in shown)]
     text = _CONTROL.sub("?", " ".join(parts))
     if record.severity >= Severity.WARNING:
         text = f"{record.severity.name.lower()}: {text}"
@@ -58,12 +61,16 @@ class Console:
     descriptor : int
         Open file descriptor, usually 1. It is left open and left blocking.
     log_format : {"console", "json"}
-        How records are written. For human eyes the engines' records count from WARNING, others
-        from INFO; as JSON all records count from INFO.
+        How records are written. For human eyes the engines' records count from WARNING.
+    lowest : Severity
+        From where on all other records count.
     """
 
-    def __init__(self, descriptor: int, log_format: LogFormat) -> None:
+    def __init__(
+        self, descriptor: int, log_format: LogFormat, *, lowest: Severity = Severity.INFO
+    ) -> None:
         self._descriptor = descriptor
+        self._lowest = lowest
         self._json = log_format == "json"
         self._color = os.isatty(descriptor) and "NO_COLOR" not in os.environ
         # epoll does not know regular files; these never block either.
@@ -76,7 +83,7 @@ class Console:
 
     def write(self, record: LogRecord) -> None:
         """Write one record, if it matters enough."""
-        lowest = Severity.INFO
+        lowest = self._lowest
         if record.service in _ENGINES and not self._json:
             lowest = Severity.WARNING
         if record.severity >= lowest:

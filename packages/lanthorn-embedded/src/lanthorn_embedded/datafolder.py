@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from lanthorn_embedded.errors import EmbeddedError, FolderInUse
 from lanthorn_embedded.privatefile import write_private_file
+from lanthorn_embedded.sockets import LOOPBACK
 
 # After a kill -9 the guardian still holds the lock for a moment, until all is swept.
 _PATIENCE_WITH_THE_DEAD_S: Final = 20.0
@@ -74,6 +75,7 @@ class DataFolder:
         self.run = root / "run"
         self.lock = self.run / "lock"
         self.state = self.run / "state.json"
+        self.scrape_targets = root / "prometheus-targets.json"
 
     def make(self) -> None:
         """Make the folder and those below that are ours alone.
@@ -138,8 +140,17 @@ class DataFolder:
             os.close(descriptor)
 
     def write_state(self, state: SystemState) -> None:
-        """Replace the state file as a whole."""
+        """Replace the state file as a whole, and with it where Prometheus finds our metrics."""
         write_private_file(self.state, json.dumps(asdict(state), indent=1))
+        targets = [
+            {
+                "targets": [f"{LOOPBACK}:{process.health_port}"],
+                "labels": {"process": process.name},
+            }
+            for process in state.processes
+            if process.health_port is not None
+        ]
+        write_private_file(self.scrape_targets, json.dumps(targets, indent=1), mode=0o644)
 
     def read_state(self) -> SystemState | None:
         """Read the state of the `lanthorn up` that runs here, or None when none does."""
@@ -153,8 +164,9 @@ class DataFolder:
         return state if state.pid == holder else None
 
     def forget_state(self) -> None:
-        """Remove the state file at the end."""
+        """Remove the state file, and what goes with it, at the end."""
         self.state.unlink(missing_ok=True)
+        self.scrape_targets.unlink(missing_ok=True)
 
     def _acquire(self, descriptor: int) -> None:
         give_up_at = time.monotonic() + _PATIENCE_WITH_THE_DEAD_S

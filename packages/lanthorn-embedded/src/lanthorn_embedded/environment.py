@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from lanthorn_core.runtime.settings import Settings
 
 _SET_BY_US = ("RENDERER_URL", "LANTHORN_LISTEN", "LANTHORN_DICOM_FD")
+# There is no load balancer here, and the supervisor has patience of its own.
+_FOR_CLUSTERS = ("LANTHORN_DRAIN_DELAY", "LANTHORN_DRAIN_TIMEOUT")
 
 
 def service_environment(
@@ -28,7 +30,7 @@ def service_environment(
     Parameters
     ----------
     environ : mapping
-        Our own environment. Empty variables count as absent.
+        Our own environment. Empty variables count as absent, and files of secrets are read.
     config : sequence of Path
         Configuration files or folders; when there are none, ``LANTHORN_CONFIG`` holds.
     data_folder : Path
@@ -39,11 +41,18 @@ def service_environment(
     Raises
     ------
     ConfigurationError
-        A configuration file does not exist.
+        A configuration file does not exist, or that of a secret cannot be read.
     """
-    environment = {
-        name: value for name, value in environ.items() if value and name not in _SET_BY_US
-    }
+    # Imported here: `lanthorn --help` needs none of it.
+    from lanthorn_core.runtime.secrets import with_secrets  # noqa: PLC0415
+    from lanthorn_core.runtime.settings_error import SettingsError  # noqa: PLC0415
+
+    try:
+        environment = with_secrets(environ)
+    except SettingsError as exc:
+        raise ConfigurationError(str(exc)) from exc
+    for name in (*_SET_BY_US, *_FOR_CLUSTERS):
+        environment.pop(name, None)
     for path in config:
         if not path.exists():
             raise ConfigurationError(f"the configuration {path} does not exist")

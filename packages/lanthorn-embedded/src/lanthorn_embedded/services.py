@@ -74,16 +74,9 @@ def service_specs(
         )
         specs.append(_with_socket(gateway, faces.dicom_descriptor))
     if faces.http_port is not None:
-        specs.append(
-            _spec(
-                "rest-api",
-                "lanthorn_rest_api",
-                shared,
-                health_port=faces.http_port,
-                listens_on=f"port {faces.http_port}",
-                stage=2,
-            )
-        )
+        # Health and metrics have a port of their own, which asks for no password.
+        rest_api = _listening("rest-api", "lanthorn_rest_api", shared, ReservedPort(), stage=2)
+        specs.append(replace(rest_api, listens_on=f"port {faces.http_port}"))
     return tuple(specs), shared
 
 

@@ -61,7 +61,9 @@ def up(options: UpOptions, environ: Mapping[str, str]) -> None:
         dicom_port=options.dicom_port,
     )
     settings = read_settings(environment)
-    console = Console(1, options.log_format)
+    told = Severity[settings.lanthorn.log_level.upper()]
+    # A higher level silences the services, not us.
+    console = Console(1, options.log_format, lowest=min(told, Severity.INFO))
     for text in settings.warnings:
         warning = {"text": text}
         console.write(LogRecord(now(), "lanthorn", Severity.WARNING, "setting_questioned", warning))

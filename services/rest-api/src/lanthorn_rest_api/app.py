@@ -49,7 +49,6 @@ from lanthorn_rest_api.rest import (
 )
 from lanthorn_rest_api.services import (
     OpenServices,
-    Services,
     open_services,
     refresh_system_figures,
 )
@@ -175,13 +174,18 @@ def health_of(app: FastAPI) -> HealthApp:
     return health
 
 
+class NotStarted(Exception):
+    """The application has not opened what it works with yet; readiness tells so by this name."""
+
+
 def _health(app: FastAPI, ending: asyncio.Event | None) -> HealthApp:
     """Build the health routes, which know the ports only once the application has started."""
 
     def check_of(name: str) -> Callable[[], Awaitable[None]]:
         async def check() -> None:
-            services: Services = app.state.services
-            await getattr(services, name).check()
+            if not hasattr(app.state, "services"):
+                raise NotStarted
+            await getattr(app.state.services, name).check()
 
         return check
 

@@ -10,6 +10,8 @@ from typing import Any, Final, Literal, Protocol, TypeVar
 from lanthorn_core.dicom.dataset_matching import DatasetKeys, MomentRange
 from lanthorn_core.dicom.matching import MatchingKey
 from lanthorn_core.model import Level
+from lanthorn_core.ports.bus import StreamPosition
+from lanthorn_core.ports.imported import ImportedResource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +153,17 @@ class Revision:
     revision: int
 
 
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that users attached to a resource, under a number from 1024 on."""
+
+    number: int
+    object_key: str
+    size_bytes: int
+    md5: str
+    revision: int = 0
+
+
 class IndexReader(Protocol):
     """Questions to the index. Raises `IndexUnavailable` when the database does not answer.
 
@@ -228,6 +241,10 @@ class IndexReader(Protocol):
         """Count and collect (`COMPUTED_TAGS`) for resources, by id and keyword."""
         ...
 
+    async def progress(self) -> StreamPosition:
+        """Tell up to where the stream's events are in the index, without waiting for any."""
+        ...
+
     async def statistics(self) -> Statistics:
         """Tell the counts of the whole server, which are maintained and never counted."""
         ...
@@ -257,6 +274,15 @@ class IndexReader(Protocol):
 
     async def user_metadata(self, level: Level, public_id: str, name: str) -> Revision | None:
         """One user metadata with its revision."""
+        ...
+
+    async def attachments(
+        self, level: Level, public_ids: Sequence[str]
+    ) -> dict[str, list[Attachment]]:
+        """Return what users attached to resources, by id and in the order of the numbers.
+
+        Resources without attachments are left out.
+        """
         ...
 
     async def check(self) -> None:
@@ -304,8 +330,43 @@ class IndexEditor(Protocol):
         """Delete a user metadata; False when it was not there."""
         ...
 
+    async def attach(
+        self,
+        level: Level,
+        public_id: str,
+        attachment: Attachment,
+        *,
+        expected: tuple[int, str] | None = None,
+        must_expect: bool = False,
+    ) -> int:
+        """Attach a file that is in the object store, in place of the one of the same number.
+
+        Returns its revision; the one that is given counts for nothing.
+        """
+        ...
+
+    async def detach(
+        self,
+        level: Level,
+        public_id: str,
+        number: int,
+        *,
+        expected: tuple[int, str] | None = None,
+        must_expect: bool = False,
+    ) -> bool:
+        """Remove an attachment; False when it was not there."""
+        ...
+
     async def set_protected(self, patient_id: str, protected: bool) -> None:
         """Protect a patient (by public id) from recycling."""
+        ...
+
+    async def add_imported(self, resources: Sequence[ImportedResource]) -> list[tuple[Level, str]]:
+        """Add what another server knew of resources that are stored here.
+
+        Nothing is replaced that users wrote, and no change is logged. Returns the resources that
+        are not there.
+        """
         ...
 
     async def clear_changes(self) -> None:

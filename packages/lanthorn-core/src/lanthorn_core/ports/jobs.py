@@ -155,8 +155,8 @@ class JobStore(Protocol):
         """List the ids of all jobs, the oldest first."""
         ...
 
-    async def counts(self) -> Mapping[JobState, int]:
-        """Count the jobs by state; states without any are left out."""
+    async def counts(self) -> Mapping[tuple[str, JobState], int]:
+        """Count the jobs by type and state; pairs without any are left out."""
         ...
 
     async def pause(self, job_id: str) -> bool:
@@ -242,6 +242,14 @@ class JobSignals(Protocol):
 
     async def on_due(self, callback: Callable[[str], None]) -> None:
         """Call `callback` with the type of every job that may be claimed from now on."""
+        ...
+
+    async def offer(self, job_type: str) -> None:
+        """Be one of those who run jobs of this type, as long as the process lives."""
+        ...
+
+    async def is_offered(self, job_type: str) -> bool:
+        """Tell whether anybody runs jobs of this type; True where that cannot be told."""
         ...
 
     async def announce_change(self, job_id: str) -> None:

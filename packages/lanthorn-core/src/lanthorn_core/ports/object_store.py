@@ -12,10 +12,14 @@ Buffer = bytes | bytearray | memoryview
 
 
 class Digest(Protocol):
-    """What takes the bytes of an object as they are stored, such as ``hashlib.sha256()``."""
+    """What takes the bytes of an object as they are stored: a fresh ``hashlib.sha256()``."""
 
     def update(self, data: Buffer, /) -> None:
         """Take the next bytes."""
+        ...
+
+    def digest(self) -> bytes:
+        """Return the digest of all that was taken."""
         ...
 
 

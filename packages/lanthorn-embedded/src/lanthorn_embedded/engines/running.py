@@ -48,10 +48,11 @@ class Engines:
         ]
 
     def urls(self) -> dict[str, str]:
-        """Tell where the servers are."""
+        """Tell where the servers are, and what the services need not do for ours."""
         urls = {}
         if self._postgres is not None:
             urls["DATABASE_URL"] = self._postgres.url
+            urls["LANTHORN__LANTHORN__MAXIMUM_STANDBY_LAG"] = "0"  # it has no standby
         if self._nats is not None:
             urls["NATS_URL"] = self._nats.url
         return urls
