@@ -46,7 +46,7 @@ test-ui: $(VENV)/.installed-dev ## the explorer in a real browser (needs Debian'
 	@command -v chromium >/dev/null || { echo "chromium is missing: apt-get install chromium"; exit 2; }
 	$(PYTEST) -m ui $(ARGS)
 
-test-hostile: $(VENV)/.installed-dev ## peers that break the protocol, stall and vanish; several minutes
+test-hostile: $(VENV)/.installed-dev ## peers that break the protocol, stall and vanish
 	$(PYTEST) $(SPREAD) -m hostile $(ARGS)
 
 test-crash: $(VENV)/.installed-dev ## kill -9 everything at random for ten minutes

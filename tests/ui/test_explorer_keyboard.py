@@ -40,7 +40,7 @@ def test_from_the_list_to_an_instance_with_tab_and_enter(
     explorer: Explorer, stored: list[dict[str, str]]
 ) -> None:
     page = explorer.open(f"#/studies/{stored[0]['ParentStudy']}")
-    page.locator(".tile").wait_for()
+    expect(page.locator(".tile")).to_have_count(1)  # more are drawn while they load
     press_until(page, "Tab", ".tile")
     page.keyboard.press("Enter")
     expect(page.locator(".tile")).to_have_count(3)
