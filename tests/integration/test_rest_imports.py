@@ -78,12 +78,13 @@ async def test_what_users_wrote_here_stays(rest_api: RestApi) -> None:
 
 
 async def test_what_is_not_stored_is_named(rest_api: RestApi) -> None:
-    ids = (await rest_api.store(ct_file())).public_ids
+    data = ct_file()
+    ids = (await rest_api.store(data)).public_ids
     answer = await rest_api.post(PATH, [RECEIVED | {"ID": "nowhere"}])
     assert answer["Instance"] == ["nowhere"]
     question = {"Level": "Instance", "Resources": ["nowhere", ids.instance]}
     stored = await rest_api.post("/lanthorn/stored-resources", question)
-    assert stored == {ids.instance: len(ct_file())}
+    assert stored == {ids.instance: len(data)}
 
 
 @pytest.mark.parametrize(
