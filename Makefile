@@ -49,8 +49,8 @@ test-ui: $(VENV)/.installed-dev ## the explorer in a real browser (needs Debian'
 test-hostile: $(VENV)/.installed-dev ## peers that break the protocol, stall and vanish
 	$(PYTEST) $(SPREAD) -m hostile $(ARGS)
 
-test-crash: $(VENV)/.installed-dev ## kill -9 everything at random for ten minutes
-	LANTHORN_CRASH_KILLS=$${LANTHORN_CRASH_KILLS:-120} $(PYTEST) -m crash $(ARGS)
+test-crash: $(VENV)/.installed-dev ## kill -9 everything at random, two hundred times
+	LANTHORN_CRASH_KILLS=$${LANTHORN_CRASH_KILLS:-200} $(PYTEST) -m crash $(ARGS)
 
 test-faults: $(VENV)/.installed-dev ## engines and services of a cluster that fail (docs/faults.md); a quarter of an hour
 	$(PYTEST) -m faults $(ARGS)
