@@ -74,7 +74,7 @@ RETURNING job_id
 
 -- name: claim
 UPDATE job SET state = 'Running', claim_number = claim_number + 1, worker_id = $2,
-    abandoned = abandoned + (state = 'Running')::integer,
+    abandoned = abandoned + (state = 'Running')::integer, runtime_s = {runtime},
     due_at = now() + make_interval(secs => $3), counted_at = now()
 WHERE job_pk = (
     SELECT job_pk FROM job WHERE due_at <= now() AND type = ANY($1::text[])
