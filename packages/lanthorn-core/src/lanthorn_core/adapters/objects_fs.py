@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from lanthorn_core.adapters.arriving_files import ArrivingFiles
 from lanthorn_core.adapters.blocking_calls import (
     in_thread,
     read_ahead,
@@ -32,7 +33,7 @@ from lanthorn_core.adapters.object_files import (
 )
 from lanthorn_core.adapters.object_keys import check_key, check_prefix, check_range
 from lanthorn_core.adapters.worker_threads import WorkerThreads
-from lanthorn_core.errors import StorageFull, StorageUnavailable, UnknownResource
+from lanthorn_core.errors import StorageFull, StorageRefused, StorageUnavailable, UnknownResource
 from lanthorn_core.model import ObjectInfo
 from lanthorn_core.ports.object_store import Buffer, Digest
 
@@ -68,12 +69,13 @@ class FilesystemObjectStore:
         self._rounds = ThreadPoolExecutor(2, thread_name_prefix="objects-sync")
         self._directories = DirectorySync(self._root, self._rounds)
         self._files = FileWriter()
+        self._arriving = ArrivingFiles(self._root)
         self._numbers = itertools.count()
         self._unique = f"{os.getpid()}-{os.urandom(6).hex()}"
         self._last_folder = "", self._root
 
     async def __aenter__(self) -> Self:
-        """Make the folders and remove what crashes left in the spool folder."""
+        """Make the folders; finish and remove what crashes left."""
         self._writers = WorkerThreads(self._threads, "objects-write")
         await uninterrupted(self._readers, self._open)
         return self
@@ -95,7 +97,7 @@ class FilesystemObjectStore:
     async def put(
         self, key: str, source: Sequence[Buffer] | Path, *, digest: Digest | None = None
     ) -> None:
-        """Write, `fdatasync`, rename, and sync the directory.
+        """Write, `fdatasync`, rename, and sync the directory where that is still needed.
 
         The caller may reuse its buffers as soon as this returns or raises, also when it was
         cancelled. A cancelled `put` may leave the whole object, as a crash after it would.
@@ -185,8 +187,9 @@ class FilesystemObjectStore:
             for folder in missing:
                 sync_directory(folder.parent)
             remove_leftovers(self._spool, older_than_s=LEFTOVER_AGE_S)
-        except OSError as error:
-            raise _storage_error(error) from error
+            self._arriving.open()
+        except OSError as error:  # unlike a server, a folder does not come by waiting
+            raise StorageRefused(f"{self._root} cannot be used: {error.strerror}") from error
 
     def _ancestors(self) -> Iterator[Path]:
         yield self._root
@@ -196,21 +199,25 @@ class FilesystemObjectStore:
         self._readers.shutdown()
         self._writers.shut_down()
         self._rounds.shutdown()
+        self._arriving.close()
 
     def _put(
         self, key: str, source: Sequence[Buffer] | Path, digest: Digest | None = None
     ) -> Future[None] | None:
         # Texts, not paths: making those took a quarter of this thread's time for a small object.
+        target = f"{self._root}/{key}"
+        arriving = None
         if isinstance(source, Path):
             if source.parent != self._spool:
                 raise ValueError("a file to be put must lie in the spool folder")
             written = os.fspath(source)
         else:
-            written = f"{self._spool}/{self._unique}-{next(self._numbers)}"
-        target = f"{self._root}/{key}"
-        try:
             check_key(key)
+            arriving = self._arriving.path_for(key, sum(map(len, source)))
+            written = arriving or f"{self._spool}/{self._unique}-{next(self._numbers)}"
+        try:
             if isinstance(source, Path):
+                check_key(key)
                 sync_file(source)
             else:
                 self._files.write(written, source)
@@ -226,6 +233,8 @@ class FilesystemObjectStore:
         except BaseException:
             remove(written)
             raise
+        if arriving:
+            return None  # the name that was synced leads to the key as well
         try:
             return self._directories.sync(folder)
         except OSError:
