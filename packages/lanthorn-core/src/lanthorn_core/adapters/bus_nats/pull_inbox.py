@@ -22,11 +22,16 @@ from lanthorn_core.errors import BusUnavailable
 
 PULL_BYTES: Final = 32 << 20
 EXPIRES_S: Final = 2.0
+_GRACE_S: Final = 0.5
+"""For the server to say that a pull has expired, before another takes its place."""
 _CONSUMER_ENDED: Final = ("Consumer Deleted", "Leadership Change", "Server Shutdown")
 
 
 class PullInbox:
-    """Messages of one consumer, asked for before they are needed.
+    """Messages of one consumer, asked for when they are wanted: all that are there, or the next.
+
+    Nothing is delivered in between: each message by itself would wake the server's connection and
+    us, which costs both more than the message.
 
     Parameters
     ----------
@@ -42,6 +47,13 @@ class PullInbox:
         self._client = client
         self._inbox = client.new_inbox()
         self._next_subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
+        request = {
+            "batch": batch,
+            "max_bytes": PULL_BYTES,
+            "no_wait": True,  # after the first message: the server waits for that until it expires
+            "expires": int(EXPIRES_S * 1e9),
+        }
+        self._request = json.dumps(request).encode()
         self._batch = batch
         self._reconnects = client.stats["reconnects"]
         self._arrived: deque[Msg] = deque()
@@ -69,12 +81,17 @@ class PullInbox:
             The connection is or was lost: messages on their way then are missing. Or the consumer
             is gone, or without a leader.
         """
-        await self._pull()
-        if not self._arrived:
+        messages = self._handed_over(at_most)
+        if not messages:
+            await self._pull()
             self._wake.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(wait_s, EXPIRES_S)):
                     await self._wake.wait()
+            messages = self._handed_over(at_most)
+        return messages
+
+    def _handed_over(self, at_most: int) -> list[Msg]:
         messages: list[Msg] = []
         while self._arrived and len(messages) < at_most:
             message = self._arrived.popleft()
@@ -84,6 +101,11 @@ class PullInbox:
             else:
                 self._end_pull(message.headers or {})
         return messages
+
+    def _is_complete(self) -> bool:
+        """Tell whether what arrived last is the last of a pull."""
+        reply = self._arrived[-1].reply  # of a message: ends with how many come after it
+        return not reply or reply.endswith(".0") or len(self._arrived) >= self._outstanding
 
     def _end_pull(self, status: Mapping[str, str]) -> None:
         """Hear why a pull ended before it was filled."""
@@ -95,7 +117,8 @@ class PullInbox:
 
     async def _receive(self, message: Msg) -> None:
         self._arrived.append(message)
-        self._wake.set()
+        if self._is_complete():
+            self._wake.set()
 
     async def _pull(self) -> None:
         if self._client.stats["reconnects"] != self._reconnects or not self._client.is_connected:
@@ -103,12 +126,9 @@ class PullInbox:
         now = asyncio.get_running_loop().time()
         if now > self._pulled_until:
             self._outstanding = 0
-        if self._outstanding > self._batch // 2:
+        if self._outstanding > 0:
             return
-        request = {"batch": self._batch, "max_bytes": PULL_BYTES, "expires": int(EXPIRES_S * 1e9)}
         with translated("The stream does not deliver"):
-            await self._client.publish(
-                self._next_subject, json.dumps(request).encode(), reply=self._inbox
-            )
-        self._outstanding += self._batch
-        self._pulled_until = now + EXPIRES_S
+            await self._client.publish(self._next_subject, self._request, reply=self._inbox)
+        self._outstanding = self._batch
+        self._pulled_until = now + EXPIRES_S + _GRACE_S
