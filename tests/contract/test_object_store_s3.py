@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import threading
 from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,7 +14,8 @@ import pytest
 from lanthorn_core.adapters.objects_s3 import S3ObjectStore
 from lanthorn_core.adapters.private_spool import PrivateSpool
 from lanthorn_core.errors import StorageFull, StorageUnavailable, UnknownResource
-from tests.fixtures.s3 import ACCESS_KEY, SECRET_KEY, S3Server, free_port, rclone_over
+from lanthorn_embedded.sockets import ReservedPort
+from tests.fixtures.s3 import ACCESS_KEY, SECRET_KEY, S3Server, rclone_over
 
 KEY = "instances/v1/2026/11/21/08/0193-a.dcm"
 
@@ -56,8 +58,9 @@ async def test_a_bucket_is_made_once_and_used_by_all(server: S3Server, tmp_path:
 
 
 async def test_a_server_that_is_not_there_is_a_store_unavailable(tmp_path: Path) -> None:
+    nobody = ReservedPort()
     with pytest.raises(StorageUnavailable):
-        async with open_bucket(f"http://127.0.0.1:{free_port()}", tmp_path):
+        async with open_bucket(f"http://127.0.0.1:{nobody.number}", tmp_path):
             pass
     assert entries(tmp_path) == []
 
@@ -202,4 +205,23 @@ def test_a_dead_process_s_spool_folder_is_removed_and_a_living_one_s_is_not(
     assert set(entries(tmp_path)) == {living.folder, newcomer.folder}
     newcomer.close()
     living.close()
+    assert entries(tmp_path) == []
+
+
+def test_a_spool_folder_that_is_being_made_is_not_taken_for_a_dead_process_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool, newcomer = PrivateSpool(tmp_path), PrivateSpool(tmp_path)
+    lock = fcntl.flock
+
+    def after_another_began(file: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", lock)
+        newcomer.open()
+        lock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", after_another_began)
+    spool.open()
+    assert set(entries(tmp_path)) == {spool.folder, newcomer.folder}
+    newcomer.close()
+    spool.close()
     assert entries(tmp_path) == []

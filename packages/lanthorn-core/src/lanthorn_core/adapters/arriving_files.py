@@ -1,9 +1,9 @@
 """Files on the way to their keys: durable from their first sync on, whatever becomes of the rename.
 
-A file is written under a name that tells its key and size, in a folder that its process has locked,
-and renamed when it is synced. Nobody waits for the rename to be durable: a power loss may undo it,
-and the next start of any process does it again, as for those that were killed before it. So an
-object costs one commit of the file system's journal instead of two.
+A file is written under a name that tells its key and size, in a folder of its process, and renamed
+when it is synced. Nobody waits for the rename to be durable: a power loss may undo it, and the next
+start of any process does it again, as for those that were killed before it. So an object costs one
+commit of the file system's journal instead of two.
 
 That holds where a synced file has its name as well, and where what a rename and a later removal did
 can only be undone in reverse order: in the journals of ext4 and XFS. On others there is no such
@@ -12,7 +12,6 @@ folder, and names are synced for themselves.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 from contextlib import suppress
@@ -24,6 +23,7 @@ import structlog
 from lanthorn_core.adapters.directory_sync import sync_directory
 from lanthorn_core.adapters.object_files import remove
 from lanthorn_core.adapters.object_keys import check_key
+from lanthorn_core.adapters.process_folders import ProcessFolder, abandoned
 from lanthorn_core.errors import InvalidParameter
 
 log = structlog.get_logger(__name__)
@@ -49,24 +49,30 @@ class ArrivingFiles:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._parent = root / ARRIVING
-        self._folder: Path | None = None
-        self._lock = -1
+        self._own: ProcessFolder | None = None
 
     def open(self) -> None:
         """Finish what the dead left, and make a folder if the file system is one for it."""
-        if self._parent.is_dir():
-            for folder in self._parent.iterdir():
-                self._take_over(folder)
+        left = list(self._parent.iterdir()) if self._parent.is_dir() else []
+        for folder in abandoned(left):
+            try:
+                finished = sum([self._finish(file) for file in folder.iterdir()])
+                folder.rmdir()
+            except OSError:  # no room for a folder, perhaps: they stay for the next start
+                log.exception("arriving_files_unfinished")
+                continue
+            if finished:
+                log.info("arriving_files_finished", files=finished)
         if _file_system_of(self._root) in _ORDERED:
             self._make_folder()
 
     def close(self) -> None:
         """Remove the folder; nothing may be written any more."""
-        if self._folder is not None:
+        if self._own is not None:
             with suppress(OSError):  # it may be gone with its disk
-                self._folder.rmdir()
-            os.close(self._lock)
-            self._folder = None
+                self._own.path.rmdir()
+            self._own.unlock()
+            self._own = None
 
     def path_for(self, key: str, size_bytes: int) -> str | None:
         """Say where a file is to be written and synced, then to be renamed to its key.
@@ -74,43 +80,16 @@ class ArrivingFiles:
         None where that would not do: the file then is written elsewhere, and its name is synced.
         """
         name = f"{size_bytes}+{key.replace('/', '+')}"  # no key has this sign
-        if self._folder is None or len(name) > _LONGEST_NAME:
+        if self._own is None or len(name) > _LONGEST_NAME:
             return None
-        return f"{self._folder}/{name}"
+        return f"{self._own.path}/{name}"
 
     def _make_folder(self) -> None:
         if not self._parent.is_dir():
             self._parent.mkdir(mode=_PRIVATE, exist_ok=True)
             sync_directory(self._root)
-        while self._folder is None:
-            folder = self._parent / f"{os.getpid()}-{os.urandom(6).hex()}"
-            folder.mkdir(mode=_PRIVATE)
-            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if folder.is_dir():  # nobody took it for a dead one's before it was locked
-                self._folder, self._lock = folder, lock
-            else:
-                os.close(lock)
+        self._own = ProcessFolder(self._parent, f"{os.getpid()}-")
         sync_directory(self._parent)
-
-    def _take_over(self, folder: Path) -> None:
-        """Give the files of a process that ended their keys, unless it lives."""
-        try:
-            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return  # another process was faster
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            with os.scandir(lock) as entries:
-                finished = sum(self._finish(folder / entry.name) for entry in entries)
-            with suppress(FileNotFoundError):
-                folder.rmdir()
-            if finished:
-                log.info("arriving_files_finished", files=finished)
-        except BlockingIOError:
-            return
-        finally:
-            os.close(lock)
 
     def _finish(self, file: Path) -> bool:
         """Rename a whole file; one that is not was acknowledged by nobody."""
