@@ -25,6 +25,9 @@ from lanthorn_dimse_gateway.listening import listen
 from lanthorn_dimse_gateway.services import ConfiguredRemoteAEs, find_service
 from tests.fixtures.dicom_files import ct_file
 from tests.fixtures.index import MakeSystem, System
+from tests.fixtures.pynetdicom_peer import SURPRISED_THREADS
+
+pytestmark = SURPRISED_THREADS
 
 STUDY_ROOT = StudyRootQueryRetrieveInformationModelFind
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -71,7 +74,10 @@ class Finder:
             if level is not None:
                 identifier.QueryRetrieveLevel = level
             for keyword, value in keys.items():
-                setattr(identifier, keyword, value)
+                if isinstance(value, bytes):  # which are written as they are
+                    identifier.add_new(keyword, "UN", value)
+                else:
+                    setattr(identifier, keyword, value)
 
         def ask() -> Found:
             with config.disable_value_validation():
@@ -156,6 +162,13 @@ async def make_finder(make_system: MakeSystem) -> AsyncIterator[MakeFinder]:
 @pytest.fixture
 async def finder(make_finder: MakeFinder) -> Finder:
     return await make_finder()
+
+
+async def test_a_key_that_cannot_be_decoded_finds_nothing_and_is_told(finder: Finder) -> None:
+    await finder.store(PatientID="P1", PatientName="Buc^Jérôme", StudyInstanceUID="1.2.3")
+    found = await finder.find(SpecificCharacterSet="ISO_IR 192", PatientName=b"\xe9\xe9* ")
+    assert (found.status, found.answers) == (0xC000, [])
+    assert found.comment == "A key has bytes that are none of its character set"
 
 
 @pytest.mark.parametrize("transfer_syntax", [EXPLICIT, IMPLICIT, BIG_ENDIAN])

@@ -166,6 +166,41 @@ def test_keys_are_read_in_the_character_set_of_the_identifier(charset: Any, name
     assert "SpecificCharacterSet" not in {key.keyword for key in parsed.return_keys}
 
 
+@pytest.mark.parametrize(
+    ("charset", "name"),
+    [
+        ("ISO_IR 192", b"\xff\xfe"),
+        ("ISO_IR 192", b"\xff*"),
+        ("ISO_IR 192", "Müller*".encode("latin-1")),
+        ("ISO_IR 6", "Müller".encode("latin-1")),
+        ("ISO_IR 6", b"\x01"),
+        (["", "ISO 2022 IR 87"], b"\x1b$B\x80\x80"),
+        (["ISO 2022 IR 6", "ISO 2022 IR 149"], b"Hong=\x1b$)C\xff\xff"),
+    ],
+)
+@pytest.mark.parametrize("place", ["study", "item"])
+def test_a_key_with_bytes_that_are_none_of_its_character_set_is_refused(
+    charset: Any, name: bytes, place: str
+) -> None:
+    # What could be read of it alone would match more than was asked for, or everything.
+    asked = identifier(SpecificCharacterSet=charset)
+    keys = asked
+    if place == "item":
+        keys = Dataset()
+        asked.RequestAttributesSequence = [keys]
+    name += b" " * (len(name) % 2)
+    keys.PatientName = "Z" * len(name)
+    encoded = encode(asked).replace(b"Z" * len(name), name)
+    with pytest.raises(InvalidIdentifier, match="none of its character set"):
+        parse_find_identifier(
+            encoded,
+            EXPLICIT_VR_LITTLE_ENDIAN,
+            StudyRootQueryRetrieveInformationModelFind,
+            FindRules(),
+            combined_datetime=False,
+        )
+
+
 def test_keys_without_a_character_set_are_read_in_the_default_encoding() -> None:
     asked = identifier()
     asked[0x0010_0010] = raw(0x0010_0010, "PN", "Buc^Jérôme".encode("latin-1"))

@@ -54,6 +54,15 @@ def test_each_level_has_its_unique_key(
     assert keys(query) == {keyword: (value,)}
 
 
+def test_a_key_with_bytes_that_are_none_of_its_character_set_is_refused() -> None:
+    # "P1" alone is another patient.
+    identifier = (
+        b"\x08\x00\x05\x00\x0a\x00\x00\x00ISO_IR 192\x10\x00\x20\x00\x04\x00\x00\x00P1\xff "
+    )
+    with pytest.raises(InvalidIdentifier, match="none of its character set"):
+        parse_retrieve_identifier(identifier, IMPLICIT, "Latin1", level_required=False)
+
+
 def test_a_list_of_uids_asks_for_all_of_them() -> None:
     query = parse(QueryRetrieveLevel="STUDY", StudyInstanceUID=["1.2.3", "1.2.4"])
     assert keys(query) == {"StudyInstanceUID": ("1.2.3", "1.2.4")}

@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import Tag
 
 from lanthorn_core.dicom.dataset_answer import select_answer
 from lanthorn_core.dicom.dataset_matching import (
@@ -154,6 +156,15 @@ def test_several_items_in_a_key_sequence_are_refused() -> None:
 def test_a_wildcard_where_none_may_be_is_refused() -> None:
     with pytest.raises(InvalidIdentifier, match="Wildcards"):
         parse_keys(make_query((DATE, "2026*")), default_encoding="Latin1")
+
+
+def test_a_key_with_bytes_that_are_none_of_its_character_set_is_refused() -> None:
+    query = make_query()
+    query.SpecificCharacterSet = "ISO_IR 192"
+    name = "Müller".encode("latin-1")
+    query[0x0010_0010] = RawDataElement(Tag(0x0010_0010), "PN", len(name), name, 0, False, True)
+    with pytest.raises(InvalidIdentifier, match="none of its character set"):
+        parse_keys(query, default_encoding="Latin1")
 
 
 def test_identifiers_without_end_are_refused() -> None:

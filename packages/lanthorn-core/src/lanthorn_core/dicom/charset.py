@@ -11,9 +11,9 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Final
+from typing import ClassVar, Final
 
-from lanthorn_core.errors import InvalidParameter
+from lanthorn_core.errors import InvalidIdentifier, InvalidParameter
 
 DEFAULT_ENCODINGS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -121,6 +121,8 @@ class TextDecoder:
 
     __slots__ = ("code_extensions", "codec")
 
+    on_error: ClassVar = "ignore"
+
     def __init__(self, codec: str, *, code_extensions: bool = False) -> None:
         self.codec = codec
         self.code_extensions = code_extensions
@@ -134,22 +136,47 @@ class TextDecoder:
             return value.decode("ascii")
         if self.code_extensions and b"\x1b" in value:
             return self._decode_extended(value)
-        return value.decode(self.codec, "ignore")
+        return value.decode(self.codec, self.on_error)
 
     def _decode_extended(self, value: bytes) -> str:
         parts = _ESCAPE.split(value)
-        text = [parts[0].decode(self.codec, "ignore")]
+        text = [parts[0].decode(self.codec, self.on_error)]
         for escape, fragment in zip(parts[1::2], parts[2::2], strict=True):
             codec = _CODEC_OF_ESCAPE[escape]
             if codec in _KEEPS_ITS_ESCAPE:
                 # Two bytes to a character below 80: a delimiter cannot be told from half of one.
-                text.append((escape + fragment).decode(codec, "ignore"))
+                text.append((escape + fragment).decode(codec, self.on_error))
                 continue
             # PS3.5 Section 6.1.2.5.3: delimiters bring back the initial character set.
             own, *rest = _RESET.split(fragment, maxsplit=1)
-            text.append(own.decode(codec, "ignore"))
-            text.append(b"".join(rest).decode(self.codec, "ignore"))
+            text.append(own.decode(codec, self.on_error))
+            text.append(b"".join(rest).decode(self.codec, self.on_error))
         return "".join(text)
+
+
+class KeyDecoder(TextDecoder):
+    """Decodes the keys of an identifier: one that loses bytes would match more than was asked."""
+
+    __slots__ = ()
+
+    on_error = "strict"
+
+    def decode(self, value: bytes) -> str:
+        """Return the text of a key.
+
+        Raises
+        ------
+        InvalidIdentifier
+            It has bytes that are none of its character set.
+        """
+        try:
+            text = super().decode(value)
+        except UnicodeDecodeError:
+            text = None
+        if text is None or (self.codec == "ascii" and len(text) < len(value)):
+            # Without a cause: that would quote the value.
+            raise InvalidIdentifier("A key has bytes that are none of its character set")
+        return text
 
 
 def default_codec(name: str) -> str:
@@ -169,7 +196,12 @@ def default_codec(name: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def decoder_for(specific_character_set: str | None, default_encoding: str) -> TextDecoder:
+def decoder_for(
+    specific_character_set: str | None,
+    default_encoding: str,
+    *,
+    of_keys: bool = False,
+) -> TextDecoder:
     """Choose the decoder of a data set.
 
     Parameters
@@ -178,22 +210,25 @@ def decoder_for(specific_character_set: str | None, default_encoding: str) -> Te
         Specific Character Set (0008,0005), values joined by backslash; None when absent.
     default_encoding : str
         A key of `DEFAULT_ENCODINGS`, for data sets that name no character set.
+    of_keys : bool
+        For an identifier: what cannot be decoded is refused.
 
     Returns
     -------
     TextDecoder
         As Orthanc does, an unknown character set is read as ASCII.
     """
+    kind = KeyDecoder if of_keys else TextDecoder
     if specific_character_set is None:
-        return TextDecoder(default_codec(default_encoding))
+        return kind(default_codec(default_encoding))
     terms = [term.strip() for term in specific_character_set.split("\\")]
     code_extensions = len(terms) > 1
     named = [_codec_of(term) for term in terms if term]
     if not named:
-        return TextDecoder(default_codec(default_encoding), code_extensions=code_extensions)
+        return kind(default_codec(default_encoding), code_extensions=code_extensions)
     # All sets have ASCII below 80, so the first that has more serves senders who forget escapes.
     codec = next((codec for codec in named if codec != "ascii"), "ascii")
-    return TextDecoder(codec, code_extensions=code_extensions)
+    return kind(codec, code_extensions=code_extensions)
 
 
 def _codec_of(term: str) -> str:

@@ -111,7 +111,8 @@ def parse_keys(
     Raises
     ------
     InvalidIdentifier
-        A key breaks the rules of its VR, a sequence has several items, or there is too much.
+        A key breaks the rules of its VR or has bytes that are none of its character set, a sequence
+        has several items, or there is too much.
     """
     return _Parser(default_encoding, case_sensitive_pn, combined).dataset(identifier, None, 0)
 
@@ -128,7 +129,7 @@ class _Parser:
     def dataset(self, identifier: Dataset, outer: Context | None, depth: int) -> DatasetKeys:
         if depth > MAX_DEPTH:
             raise InvalidIdentifier("The sequences of the identifier are nested too deep")
-        context = context_of(identifier, outer, self._default_encoding)
+        context = context_of(identifier, outer, self._default_encoding, of_keys=True)
         attributes: dict[int, MatchingKey] = {}
         sequences: list[tuple[int, DatasetKeys]] = []
         for tag, element in elements_of(identifier):

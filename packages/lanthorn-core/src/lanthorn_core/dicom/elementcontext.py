@@ -39,15 +39,21 @@ class Context(NamedTuple):
     creators: dict[int, str]
 
 
-def context_of(dataset: Dataset, outer: Context | None, default_encoding: str) -> Context:
+def context_of(
+    dataset: Dataset,
+    outer: Context | None,
+    default_encoding: str,
+    *,
+    of_keys: bool = False,
+) -> Context:
     """Find out what the elements of a data set, or of an item within `outer`, need to know."""
     ascii_only = decoder_for(None, "Ascii")
-    decoder = outer.decoder if outer else decoder_for(None, default_encoding)
+    decoder = outer.decoder if outer else decoder_for(None, default_encoding, of_keys=of_keys)
     if _SPECIFIC_CHARACTER_SET in dataset:
         terms = text_of_element(
             dataset.get_item(_SPECIFIC_CHARACTER_SET, keep_deferred=True), "CS", ascii_only
         )
-        decoder = decoder_for(terms, default_encoding)
+        decoder = decoder_for(terms, default_encoding, of_keys=of_keys)
     pixel_representation = outer.pixel_representation if outer else None
     if _PIXEL_REPRESENTATION in dataset:
         element = dataset.get_item(_PIXEL_REPRESENTATION, keep_deferred=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from io import BytesIO
 from typing import Final
 
@@ -267,6 +268,7 @@ def _from_pixels_on(data: Buffer, meta: FileMeta, header: Header) -> bytes:
     return inflated.held[len(header.encoded) :]
 
 
+@lru_cache(maxsize=256)  # all but the UID of the instance are the same for a whole association
 def _meta_element(tag: int, vr: bytes, text: str) -> bytes:
     value = text.encode("ascii", "replace")
     if len(value) % 2:

@@ -54,16 +54,20 @@ class HeaderText:
         The header of a scan.
     default_encoding : str
         Orthanc's option `DefaultEncoding`, for headers that name no character set.
+    of_keys : bool
+        For an identifier: what cannot be decoded is refused.
     """
 
-    def __init__(self, header: Header, default_encoding: str) -> None:
+    def __init__(self, header: Header, default_encoding: str, *, of_keys: bool = False) -> None:
         self._header = header
         self._little_endian = header.encoding.little_endian
         raw = header.value(_SPECIFIC_CHARACTER_SET)
         self.specific_character_set = (
             None if raw is None else raw.decode("latin-1").split("\0")[0].rstrip(" ")
         )
-        self.decoder: TextDecoder = decoder_for(self.specific_character_set, default_encoding)
+        self.decoder: TextDecoder = decoder_for(
+            self.specific_character_set, default_encoding, of_keys=of_keys
+        )
 
     def get(self, tag: int) -> str | None:
         """Return the text of a top-level element; None if absent, binary or a sequence."""

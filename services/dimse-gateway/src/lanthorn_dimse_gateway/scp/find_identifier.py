@@ -140,7 +140,8 @@ def parse_find_identifier(
     Raises
     ------
     InvalidIdentifier
-        It cannot be read, has no level that there is, or wildcards where none may be.
+        It cannot be read, has no level that there is, wildcards where none may be, or a key with
+        bytes that are none of its character set.
     InvalidParameter
         The information model lacks its level.
     """
@@ -150,7 +151,7 @@ def parse_find_identifier(
         raise InvalidIdentifier(f"The identifier cannot be read: {error}") from error
     if len(header.elements) > MAX_KEYS:
         raise InvalidIdentifier(f"The identifier has more than {MAX_KEYS} keys")
-    text = HeaderText(header, rules.default_encoding)
+    text = HeaderText(header, rules.default_encoding, of_keys=True)
     level_name = (text.get(QUERY_RETRIEVE_LEVEL) or "").strip(" \0")
     level = _level(level_name, sop_class_uid)
     keys: dict[int, MatchingKey] = {}

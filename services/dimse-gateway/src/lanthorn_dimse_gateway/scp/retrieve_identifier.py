@@ -78,12 +78,12 @@ def parse_retrieve_identifier(
     Raises
     ------
     InvalidIdentifier
-        It cannot be read, names no level of the model, or lacks the unique key of its level:
-        A900 in PS3.4 Tables C.4-2 and C.4-3.
+        It cannot be read, names no level of the model, lacks the unique key of its level, or has a
+        key with bytes that are none of its character set: A900 in PS3.4 Tables C.4-2 and C.4-3.
     """
     try:
         header = scan_dataset(identifier, transfer_syntax_uid)
-        text = HeaderText(header, default_encoding)
+        text = HeaderText(header, default_encoding, of_keys=True)
         values = {
             tag: _values(text.get(tag)) for tag in (*_UNIQUE_KEYS.values(), _ACCESSION_NUMBER)
         }
