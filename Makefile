@@ -49,7 +49,7 @@ test-ui: $(VENV)/.installed-dev ## the explorer in a real browser (needs Debian'
 test-hostile: $(VENV)/.installed-dev ## peers that break the protocol, stall and vanish
 	$(PYTEST) $(SPREAD) -m hostile $(ARGS)
 
-test-crash: $(VENV)/.installed-dev ## kill -9 everything at random, two hundred times
+test-crash: $(VENV)/.installed-dev ## kill -9 everything at random, two hundred times, and in the middle of retrievals
 	LANTHORN_CRASH_KILLS=$${LANTHORN_CRASH_KILLS:-200} $(PYTEST) -m crash $(ARGS)
 
 test-faults: $(VENV)/.installed-dev ## engines and services of a cluster that fail (docs/faults.md); a quarter of an hour
@@ -63,7 +63,7 @@ test-k8s: $(VENV)/.installed-dev ## the Helm chart on the cluster of kubectl's c
 	GOBIN=$(CURDIR)/$(VENV)/kubeconform go install github.com/yannh/kubeconform/cmd/kubeconform@latest
 	PATH="$(CURDIR)/$(VENV)/kubeconform:$$PATH" $(PYTEST) -m k8s $(ARGS)
 
-images: ## build the container images (ENGINE=podman, BASE=image: deploy/docker/build.sh)
+images: ## build the container images (ENGINE=podman, BASE=image, EXTRAS=tracing: deploy/docker/build.sh)
 	deploy/docker/build.sh
 
 sbom: $(VENV)/.installed ## write what is in each image to build/sbom, as CycloneDX (after `make images`)
@@ -113,7 +113,8 @@ lock: $(VENV)/.installed-dev ## renew requirements*.lock (hashes, no addresses)
 		--no-emit-package lanthorn-$(patsubst lanthorn-%,%,$(notdir $(member)))) \
 		$(addsuffix /pyproject.toml,$(MEMBERS)) "$$@"; }; \
 	compile --group build --upgrade -o requirements.lock && \
-	compile --group build --group dev -c requirements.lock -o requirements-dev.lock
+	compile --group build --group dev -c requirements.lock -o requirements-dev.lock && \
+	compile --group build --extra tracing -c requirements-dev.lock -o requirements-tracing.lock
 
 clean: ## remove the virtual environment and what tools left
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

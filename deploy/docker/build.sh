@@ -3,6 +3,7 @@
 #
 #   ENGINE      docker (with BuildKit) or podman                      (default: docker)
 #   BASE        base image with Python 3.11 or newer                  (default: the Dockerfile's)
+#   EXTRAS      `tracing`, to take OpenTelemetry in                   (default: nothing)
 #
 # The package index is reached in the way this machine's pip is set up to: its options and its
 # certificates go into the build as secrets and are in no image and no file of the repository.
@@ -15,6 +16,7 @@ trap 'rm -rf "$secrets"' EXIT
 
 options=(--file deploy/docker/Dockerfile --network host --build-arg "VERSION=$version")
 [ -z "${BASE:-}" ] || options+=(--build-arg "BASE=$BASE")
+[ -z "${EXTRAS:-}" ] || options+=(--build-arg "EXTRAS=$EXTRAS")
 # podman's own format knows no health checks.
 [ "$engine" != podman ] || options+=(--format docker)
 
