@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import subprocess
@@ -85,3 +86,24 @@ async def test_a_nats_that_is_not_trusted_is_not_spoken_to(nats_server: Server) 
     with pytest.raises(BusUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
         async with connect(url, name="t", account=ACCOUNT, ca_file=nats_server.stranger):
             pass
+
+
+async def test_who_is_refused_leaves_no_connection_behind() -> None:
+    has_ended = asyncio.Event()
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b'INFO {"server_id": "S", "auth_required": true, "max_payload": 1024}\r\n')
+        await reader.readuntil(b"PING\r\n")
+        writer.write(b"-ERR 'Authorization Violation'\r\n")
+        with contextlib.suppress(ConnectionError):
+            await reader.read()  # it is for the client to end the connection
+        has_ended.set()
+        writer.close()
+
+    async with await asyncio.start_server(refuse, LOOPBACK, 0) as server:
+        url = f"nats://{LOOPBACK}:{server.sockets[0].getsockname()[1]}"
+        with pytest.raises(BusUnavailable, match="Authorization Violation"):
+            async with connect(url, name="t", account=ACCOUNT):
+                pass
+        async with asyncio.timeout(10):
+            await has_ended.wait()

@@ -32,7 +32,10 @@
         ├── StorageUnavailable
         │   └── StorageRefused        it answers, and does not permit it
         ├── BusUnavailable
+        │   └── BusRefused                it answers, or is not trusted
         ├── IndexUnavailable
+        │   ├── IndexRefused              it answers, and does not permit it
+        │   └── SchemaOutdated            a migration has not run yet
         ├── RendererUnavailable
         ├── GatewayUnavailable
         └── DeadlineExceeded
@@ -301,11 +304,29 @@ class BusUnavailable(TransientError):
     slug = "bus-unavailable"
 
 
+class BusRefused(BusUnavailable):
+    """The event stream does not let us in, or is not to be trusted."""
+
+    slug = "bus-refused"
+
+
 class IndexUnavailable(TransientError):
     """The database does not answer."""
 
     slug = "index-unavailable"
     c_move = 0xA701
+
+
+class IndexRefused(IndexUnavailable):
+    """The database does not permit this, or does not let us in."""
+
+    slug = "index-refused"
+
+
+class SchemaOutdated(IndexUnavailable):
+    """The database lacks tables that this version needs."""
+
+    slug = "schema-outdated"
 
 
 class RendererUnavailable(TransientError):

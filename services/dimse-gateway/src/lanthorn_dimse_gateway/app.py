@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import socket
 from collections.abc import AsyncIterator, Iterable
@@ -13,12 +12,14 @@ from typing import Final
 
 import structlog
 
-from lanthorn_core.errors import IndexUnavailable
+from lanthorn_core.errors import IndexUnavailable, SchemaOutdated
+from lanthorn_core.ports.object_store import ObjectStore
+from lanthorn_core.runtime.engines import when_engines_answer
 from lanthorn_core.runtime.health import HealthApp, serving_health
 from lanthorn_core.runtime.lifecycle import Stop
 from lanthorn_core.runtime.settings import Settings
 from lanthorn_core.runtime.shared_ports import shared_port
-from lanthorn_core.wiring import open_bus, open_object_store, wait_for_schema
+from lanthorn_core.wiring import ServiceBus, open_bus, open_object_store, require_schema
 from lanthorn_dimse import Server, ServerOptions, Timers, serve
 from lanthorn_dimse_gateway.gateway import Gateway, KnownRemoteAEs
 from lanthorn_dimse_gateway.listening import inherit, listen
@@ -99,23 +100,12 @@ async def open_listening(settings: Settings, stop: asyncio.Event) -> AsyncIterat
 async def run(settings: Settings, stop: Stop) -> None:
     """Run the service until `stop` is set."""
     settings.runtime.require("nats_url")
+    health = HealthApp(ending=stop.announced)
     async with AsyncExitStack() as stack:
-        objects = await stack.enter_async_context(open_object_store(settings))
-        bus = await stack.enter_async_context(open_bus(settings))
-        is_serving = asyncio.Event()
-
-        async def check_serving() -> None:
-            if not is_serving.is_set():
-                raise ConnectionRefusedError("not yet")
-
-        checks = {
-            "objects": objects.check,
-            "events": bus.publisher.check,
-            "associations": check_serving,
-        }
-        health = HealthApp(checks, ending=stop.announced)
         await stack.enter_async_context(serving_health(health, settings.runtime.listen))
-        await _wait_for_schema(settings)
+        objects, bus = await when_engines_answer(
+            lambda: stack.enter_async_context(_open_engines(settings)), stop, health
+        )
         services = await stack.enter_async_context(open_services(settings, objects, bus, stop))
         if settings.dicom_server_enabled:
             listening = await stack.enter_async_context(open_listening(settings, stop))
@@ -138,13 +128,20 @@ async def run(settings: Settings, stop: Stop) -> None:
         # What lives as long as the process shall not be walked by every full collection.
         gc.collect()
         gc.freeze()
-        is_serving.set()
+        health.begin({"objects": objects.check, "events": bus.publisher.check})
         await stop.wait()
         log.info("draining_started")
 
 
-async def _wait_for_schema(settings: Settings) -> None:
-    """Wait for the tables we need, if there is a database that could say that it lacks them."""
+@asynccontextmanager
+async def _open_engines(settings: Settings) -> AsyncIterator[tuple[ObjectStore, ServiceBus]]:
+    """Open what storing needs; of a database only that it does not lack our tables."""
     if settings.runtime.database_url:
-        with contextlib.suppress(IndexUnavailable):  # storing goes on without it
-            await wait_for_schema(settings)
+        try:
+            await require_schema(settings)
+        except SchemaOutdated:
+            raise
+        except IndexUnavailable as error:  # storing goes on without it
+            log.warning("started_without_database", error=str(error))
+    async with open_object_store(settings) as objects, open_bus(settings) as bus:
+        yield objects, bus

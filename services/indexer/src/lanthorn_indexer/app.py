@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 import structlog
@@ -14,6 +15,7 @@ from lanthorn_core.errors import TransientError
 from lanthorn_core.ports.bus import EventPublisher, Retries
 from lanthorn_core.ports.index_writer import IndexWriter
 from lanthorn_core.ports.object_store import ObjectStore
+from lanthorn_core.runtime.engines import when_engines_answer
 from lanthorn_core.runtime.health import HealthApp, serving_health
 from lanthorn_core.runtime.lifecycle import Stop
 from lanthorn_core.runtime.settings import Settings
@@ -41,14 +43,13 @@ async def run(settings: Settings, stop: Stop) -> None:
     At the end the batch in hand is applied, and the turn to write is given away at once.
     """
     settings.runtime.require("database_url", "nats_url")
+    health = HealthApp(ending=stop.announced)
     async with AsyncExitStack() as stack:
-        objects = await stack.enter_async_context(wiring.open_object_store(settings))
-        bus = await stack.enter_async_context(wiring.open_indexer_bus(settings))
-        health = HealthApp(
-            {"objects": objects.check, "stream": bus.publisher.check},
-            ending=stop.announced,
-        )
         await stack.enter_async_context(serving_health(health, settings.runtime.listen))
+        objects, bus = await when_engines_answer(
+            lambda: stack.enter_async_context(_open_engines(settings)), stop, health
+        )
+        health.begin({"objects": objects.check, "stream": bus.publisher.check})
         in_hand = asyncio.Lock()
         group = await stack.enter_async_context(asyncio.TaskGroup())
         index = group.create_task(
@@ -57,6 +58,16 @@ async def run(settings: Settings, stop: Stop) -> None:
         await stop.wait()
         async with in_hand:
             index.cancel()
+
+
+@asynccontextmanager
+async def _open_engines(settings: Settings) -> AsyncIterator[tuple[ObjectStore, wiring.IndexerBus]]:
+    await wiring.require_schema(settings)
+    async with (
+        wiring.open_object_store(settings) as objects,
+        wiring.open_indexer_bus(settings) as bus,
+    ):
+        yield objects, bus
 
 
 async def _be_active_forever(
@@ -86,7 +97,6 @@ async def _be_active(
 ) -> None:
     """Wait for the turn to write, then write until a dependency fails."""
     try:
-        await wiring.wait_for_schema(settings)
         async with (
             wiring.open_index_writer(settings) as writer,
             bus.open_consumer(before := (await writer.progress()).position) as consumer,

@@ -10,7 +10,8 @@ from fastapi import FastAPI
 from starlette.routing import Route
 
 from lanthorn_core.ports.object_store import ObjectStore
-from lanthorn_core.runtime.health import HealthApp, serve_asgi
+from lanthorn_core.runtime.engines import when_engines_answer
+from lanthorn_core.runtime.health import HealthApp, serve_asgi, serving_health
 from lanthorn_core.runtime.http_observation import ObservedHttp
 from lanthorn_core.runtime.lifecycle import Stop
 from lanthorn_core.runtime.settings import Settings
@@ -25,18 +26,13 @@ KEEP_ALIVE_S: Final = 60
 """Longer than the client keeps its idle connections, so that it never meets a closed one."""
 
 
-def create_app(
-    objects: ObjectStore, pool: DecoderPool, ending: asyncio.Event | None = None
-) -> FastAPI:
-    """Build the application over an object store and a pool of decoders that are open.
-
-    Once `ending` is set it is not ready any more.
-    """
+def create_app(objects: ObjectStore, pool: DecoderPool, health: HealthApp) -> FastAPI:
+    """Build the application over an object store and a pool of decoders that are open."""
     app = FastAPI(title="Lanthorn renderer", docs_url=None, redoc_url=None)
     frames = FrameReader(objects)
     app.include_router(frame_routes(frames, pool))
     app.include_router(transcode_routes(Transcoder(objects, frames, pool)))
-    health = HealthApp({"objects": objects.check}, ending=ending)
+    health.begin({"objects": objects.check})
     app.router.routes.extend(Route(path, health) for path in ("/livez", "/readyz", "/metrics"))
     answer_with_problems(app)
     app.add_middleware(ObservedHttp)
@@ -49,13 +45,17 @@ async def run(settings: Settings, stop: Stop) -> None:
     listen = settings.runtime.listen
     if listen is None:
         return
+    health = HealthApp(ending=stop.announced)
     async with AsyncExitStack() as stack:
-        objects = await stack.enter_async_context(open_object_store(settings))
+        async with serving_health(health, listen):
+            objects = await when_engines_answer(
+                lambda: stack.enter_async_context(open_object_store(settings)), stop, health
+            )
         pool = await stack.enter_async_context(DecoderPool())
         async with asyncio.TaskGroup() as group:
             warming = group.create_task(pool.warm_up(), name="warm-up")
             await serve_asgi(
-                create_app(objects, pool, stop.announced),
+                create_app(objects, pool, health),
                 host=listen.host,
                 port=listen.port,
                 stop=stop,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 from starlette.routing import BaseRoute
@@ -49,7 +49,7 @@ from lanthorn_rest_api.rest import (
 )
 from lanthorn_rest_api.services import (
     OpenServices,
-    open_services,
+    Services,
     refresh_system_figures,
 )
 
@@ -102,9 +102,8 @@ _CHANGING_POSTS = frozenset(
 
 def create_app(
     settings: Settings,
-    open_services: OpenServices = open_services,
-    *,
-    ending: asyncio.Event | None = None,
+    open_services: OpenServices,
+    health: HealthApp,
 ) -> FastAPI:
     """Build the application.
 
@@ -113,15 +112,16 @@ def create_app(
     settings : Settings
         Of this process.
     open_services : callable
-        Opens the ports for as long as the application runs; the real ones by default.
-    ending : asyncio.Event, optional
-        Once it is set, the application is not ready any more.
+        Opens the ports for as long as the application runs.
+    health : HealthApp
+        Begins when they are open.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_services(settings) as services:
             app.state.services = services
+            begin_health(health, services)
             yield
 
     # FastAPI's own documents would lie on paths that belong to Orthanc.
@@ -135,11 +135,10 @@ def create_app(
     if settings.orthanc_explorer_enabled:
         app.router.routes.extend(explorer_files.routes)
     install_error_handlers(app, describe=settings.http_describe_errors)
-    app.state.health = _health(app, ending)
     app.add_middleware(
         OrthancHttp,
         access=access_rules(settings),
-        health=app.state.health,
+        health=health,
         describe_errors=settings.http_describe_errors,
         keep_alive=settings.keep_alive,
     )
@@ -168,38 +167,12 @@ def _changes_the_store(route: BaseRoute) -> bool:
     )
 
 
-def health_of(app: FastAPI) -> HealthApp:
-    """Return what tells the health of an application, to be served at another address as well."""
-    health: HealthApp = app.state.health
-    return health
-
-
-class NotStarted(Exception):
-    """The application has not opened what it works with yet; readiness tells so by this name."""
-
-
-def _health(app: FastAPI, ending: asyncio.Event | None) -> HealthApp:
-    """Build the health routes, which know the ports only once the application has started."""
-
-    def check_of(name: str) -> Callable[[], Awaitable[None]]:
-        async def check() -> None:
-            if not hasattr(app.state, "services"):
-                raise NotStarted
-            await getattr(app.state.services, name).check()
-
-        return check
-
-    names = {
-        "object_store": "objects",
-        "stream": "publisher",
-        "index": "reader",
-        "renderer": "renderer",
+def begin_health(health: HealthApp, services: Services) -> None:
+    """Have the health ask the ports."""
+    checks = {
+        "object_store": services.objects.check,
+        "stream": services.publisher.check,
+        "index": services.reader.check,
+        "renderer": services.renderer.check,
     }
-
-    async def refresh_figures() -> None:
-        # Not before the start: until then there is nobody to ask.
-        if hasattr(app.state, "services"):
-            await refresh_system_figures(app.state.services)
-
-    checks = {shown: check_of(name) for shown, name in names.items()}
-    return HealthApp(checks, [refresh_figures], ending=ending)
+    health.begin(checks, [partial(refresh_system_figures, services)])

@@ -43,6 +43,7 @@ from lanthorn_core.wiring import (
     open_renderer,
     open_storage_limits,
     open_worklists,
+    require_schema,
 )
 
 
@@ -76,6 +77,7 @@ OpenServices = Callable[[Settings], AbstractAsyncContextManager[Services]]
 @asynccontextmanager
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Open the real ports that the settings name, and close them at the end."""
+    await require_schema(settings)
     async with AsyncExitStack() as stack:
         objects = await stack.enter_async_context(open_object_store(settings))
         bus = await stack.enter_async_context(open_bus(settings))

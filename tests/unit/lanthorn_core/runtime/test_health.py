@@ -33,6 +33,15 @@ async def unwell() -> None:
     raise IndexUnavailable("the password of the database is sesame")
 
 
+def serving(
+    checks: Mapping[str, Check] | None = None, ending: asyncio.Event | None = None
+) -> HealthApp:
+    """Make the health of a process that serves already."""
+    app = HealthApp(ending=ending)
+    app.begin(checks or {})
+    return app
+
+
 @asynccontextmanager
 async def served(app: AsgiApp) -> AsyncIterator[int]:
     stop = asyncio.Event()
@@ -56,14 +65,29 @@ async def answer(port: int, path: str, method: str = "GET") -> tuple[int, dict[s
 
 
 async def readiness(checks: Mapping[str, Check]) -> tuple[int, Any]:
-    async with served(HealthApp(checks)) as port:
+    async with served(serving(checks)) as port:
         status, _, body = await answer(port, "/readyz")
         return status, json.loads(body)
 
 
 async def test_a_process_is_alive_whatever_its_dependencies_do() -> None:
-    async with served(HealthApp({"index": unwell})) as port:
+    async with served(serving({"index": unwell})) as port:
         assert (await answer(port, "/livez"))[0] == 200
+
+
+async def test_a_process_that_starts_is_alive_and_says_what_it_awaits() -> None:
+    app = HealthApp()
+    app.awaits = "BusUnavailable"
+    async with served(app) as port:
+        assert (await answer(port, "/livez"))[0] == 200
+        assert (await answer(port, "/metrics"))[0] == 200
+        status, _, body = await answer(port, "/readyz")
+        assert (status, json.loads(body)) == (
+            503,
+            {"status": "starting", "awaits": "BusUnavailable"},
+        )
+        app.begin({"bus": well})
+        assert (await answer(port, "/readyz"))[0] == 200
 
 
 async def test_a_process_is_ready_when_everything_answers() -> None:
@@ -93,7 +117,7 @@ async def test_a_dependency_that_never_answers_is_not_ready(
 
 
 async def test_metrics_are_prometheus_text_and_hold_the_process_s_own() -> None:
-    async with served(HealthApp({})) as port:
+    async with served(serving()) as port:
         status, headers, body = await answer(port, "/metrics")
     assert status == 200
     assert headers["content-type"].startswith("text/plain")
@@ -106,7 +130,7 @@ async def test_metrics_are_prometheus_text_and_hold_the_process_s_own() -> None:
     [("GET", "/", 404), ("GET", "/readyz/", 404), ("POST", "/livez", 405), ("HEAD", "/livez", 200)],
 )
 async def test_nothing_else_is_answered(method: str, path: str, status: int) -> None:
-    async with served(HealthApp({})) as port:
+    async with served(serving()) as port:
         answered, headers, body = await answer(port, path, method)
     assert answered == status
     assert headers.get("allow") == ("get, head" if status == 405 else None)
@@ -142,7 +166,7 @@ async def test_a_stop_lets_open_requests_finish() -> None:
 
 async def test_a_process_that_will_end_is_alive_but_not_ready() -> None:
     ending = asyncio.Event()
-    async with served(HealthApp({"index": well}, ending=ending)) as port:
+    async with served(serving({"index": well}, ending)) as port:
         assert (await answer(port, "/readyz"))[0] == 200
         ending.set()
         assert (await answer(port, "/readyz"))[0] == 503
@@ -153,7 +177,7 @@ async def test_answers_end_their_connections_once_a_stop_is_announced() -> None:
     stop, ending = asyncio.Event(), asyncio.Event()
     sock = listening_socket("127.0.0.1", 0)
     async with asyncio.TaskGroup() as group:
-        group.create_task(serve_asgi(HealthApp({}), stop=stop, ending=ending, sock=sock))
+        group.create_task(serve_asgi(serving(), stop=stop, ending=ending, sock=sock))
         reader, writer = await asyncio.open_connection(*sock.getsockname())
         request = b"GET /livez HTTP/1.1\r\nHost: h\r\n\r\n"
         writer.write(request)
@@ -169,7 +193,7 @@ async def test_an_address_in_use_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{port}"):
-            await serve_asgi(HealthApp({}), host="127.0.0.1", port=port, stop=asyncio.Event())
+            await serve_asgi(serving(), host="127.0.0.1", port=port, stop=asyncio.Event())
 
 
 async def test_an_application_that_fails_to_start_ends_the_server() -> None:

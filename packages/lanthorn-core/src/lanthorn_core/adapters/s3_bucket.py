@@ -46,7 +46,7 @@ class S3Bucket:
 
     Raises
     ------
-    StorageUnavailable
+    StorageRefused
         There are no certificates in the file.
     """
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import re
+import ssl
 from collections.abc import Iterator
 from typing import Final
 from xml.etree.ElementTree import ParseError
 
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, SSLError
 from urllib3.response import BaseHTTPResponse
 
 from lanthorn_core.errors import (
@@ -95,13 +96,20 @@ def _storage_error(error: Exception, key: str) -> LanthornError:
         )
     if status:
         return StorageUnavailable(f"The object store answered {answer}")
-    return StorageUnavailable(f"The object store does not answer: {_cause(error)}")
+    cause = _cause(error)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return StorageRefused(f"The object store is not trusted: {cause.verify_message}")
+    return StorageUnavailable(f"The object store does not answer: {type(cause).__name__}")
 
 
-def _cause(error: BaseException) -> str:
-    """Name what lies behind: urllib3 wraps it, and its own texts are long."""
+def _cause(error: BaseException) -> BaseException:
+    """Find what lies behind: urllib3 wraps it, and its own texts are long."""
     reason = getattr(error, "reason", None)
-    return _cause(reason) if isinstance(reason, Exception) else type(error).__name__
+    if isinstance(reason, Exception):
+        return _cause(reason)
+    # urllib3's own kind of SSLError has the true one as its argument.
+    wrapped = error.args[0] if isinstance(error, SSLError) and error.args else None
+    return wrapped if isinstance(wrapped, ssl.SSLCertVerificationError) else error
 
 
 def _code_in(body: str) -> str:

@@ -11,7 +11,7 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from lanthorn_core.errors import StorageUnavailable
+from lanthorn_core.errors import StorageRefused
 
 CONNECT_TIMEOUT_S: Final = 3.0
 SILENCE_TIMEOUT_S: Final = 20.0
@@ -94,7 +94,7 @@ def open_http(*, connections: int, ca_file: Path | None) -> urllib3.PoolManager:
 
     Raises
     ------
-    StorageUnavailable
+    StorageRefused
         There are no certificates in the file.
     """
     http = urllib3.PoolManager(
@@ -114,4 +114,4 @@ def _trusting(ca_file: Path | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=ca_file)
     except OSError as error:
-        raise StorageUnavailable(f"There are no certificates to trust in {ca_file}") from error
+        raise StorageRefused(f"There are no certificates to trust in {ca_file}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -148,6 +149,19 @@ class RuntimeEnvironment(BaseModel):
         if not colon or not host or not port.isdecimal():
             raise ValueError("expected host:port, such as 127.0.0.1:8043")
         return {"host": host.removeprefix("[").removesuffix("]"), "port": int(port)}
+
+    @field_validator("nats_url")
+    @classmethod
+    def _names_nats_servers(cls, value: str) -> str:
+        # nats-py says less of what is wrong, and only when it connects.
+        for url in filter(None, value.split(",")):
+            try:
+                is_server = bool(urlsplit(url).hostname) and urlsplit(url).port != 0
+            except ValueError:
+                is_server = False
+            if not is_server:
+                raise ValueError("expected nats://host:port, or several with commas between them")
+        return value
 
     @model_validator(mode="after")
     def _one_nats_account(self) -> Self:

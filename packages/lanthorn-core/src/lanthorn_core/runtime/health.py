@@ -43,28 +43,38 @@ _JSON: Final = "application/json"
 class HealthApp:
     """An ASGI application for ``/livez``, ``/readyz`` and ``/metrics``.
 
-    It may be served alone, or be an endpoint of a larger application's three routes.
+    It may be served alone, or be an endpoint of a larger application's three routes. Until `begin`
+    the process is alive and not ready.
 
     Parameters
     ----------
-    checks : mapping
-        Name of a dependency (``database``, ``objects``, …) to a call that raises when the
-        dependency does not answer. Their names, not their texts, are shown to who asks.
-    refreshes : sequence of callables
-        Called before metrics are written: they bring gauges up to date.
     ending : asyncio.Event, optional
         Once it is set, the process is not ready any more, whatever answers.
+
+    Attributes
+    ----------
+    awaits : str
+        What the start waits for, for who asks; empty for nothing in particular.
     """
 
-    def __init__(
-        self,
-        checks: Mapping[str, Check],
-        refreshes: Sequence[Refresh] = (),
-        *,
-        ending: asyncio.Event | None = None,
-    ) -> None:
-        self._checks = dict(checks)
+    def __init__(self, *, ending: asyncio.Event | None = None) -> None:
+        self.awaits = ""
         self._ending = ending
+        self._checks: dict[str, Check] | None = None
+        self._refreshes: tuple[Refresh, ...] = ()
+
+    def begin(self, checks: Mapping[str, Check], refreshes: Sequence[Refresh] = ()) -> None:
+        """Say that the process serves, and is ready as long as what it leans on answers.
+
+        Parameters
+        ----------
+        checks : mapping
+            Name of a dependency (``database``, ``objects``, …) to a call that raises when the
+            dependency does not answer. Their names, not their texts, are shown to who asks.
+        refreshes : sequence of callables
+            Called before metrics are written: they bring gauges up to date.
+        """
+        self._checks = dict(checks)
         self._refreshes = tuple(refreshes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,18 +109,22 @@ class HealthApp:
             return 200, *exposition(accept)
         if self._ending is not None and self._ending.is_set():
             return 503, b'{"status":"ending"}', _JSON
-        failures = await self.failures()
+        if self._checks is None:
+            starting = {"status": "starting", "awaits": self.awaits}
+            return 503, msgspec.json.encode(starting), _JSON
+        failures = await _failures(self._checks)
         document = {
             "status": "not ready" if failures else "ready",
             "checks": {name: failures.get(name, "ok") for name in self._checks},
         }
         return 503 if failures else 200, msgspec.json.encode(document), _JSON
 
-    async def failures(self) -> dict[str, str]:
-        """Ask all dependencies at once; name of each that does not answer, and kind of failure."""
-        outcomes = await asyncio.gather(*(_failure(check) for check in self._checks.values()))
-        named = zip(self._checks, outcomes, strict=True)
-        return {name: kind for name, kind in named if kind is not None}
+
+async def _failures(checks: Mapping[str, Check]) -> dict[str, str]:
+    """Ask all dependencies at once; name of each that does not answer, and kind of failure."""
+    outcomes = await asyncio.gather(*(_failure(check) for check in checks.values()))
+    named = zip(checks, outcomes, strict=True)
+    return {name: kind for name, kind in named if kind is not None}
 
 
 async def _failure(check: Check) -> str | None:

@@ -7,8 +7,8 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from typing import Any, Final
 
 import structlog
 import uvloop
@@ -39,11 +39,31 @@ class Stop(asyncio.Event):
     def __init__(self) -> None:
         super().__init__()
         self.announced = asyncio.Event()
+        self._idle: set[asyncio.Task[Any]] = set()
+
+    def announce(self) -> None:
+        """Say that the process will stop; who has nothing in hand is cancelled at once."""
+        self.announced.set()
+        for task in self._idle:
+            task.cancel()
 
     def set(self) -> None:
         """Stop now, announced or not."""
-        self.announced.set()
+        self.announce()
         super().set()
+
+    @contextlib.contextmanager
+    def cancelling(self) -> Iterator[None]:
+        """Have the announcement cancel the running task: in the block it has nothing in hand."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  # the loop runs this
+        if self.announced.is_set():
+            task.cancel()
+        self._idle.add(task)
+        try:
+            yield
+        finally:
+            self._idle.remove(task)
 
 
 @contextlib.asynccontextmanager
@@ -63,7 +83,7 @@ async def stop_on_signals(delay_s: float = 0.0) -> AsyncIterator[Stop]:
             # Not by the signal: the first process of a container would survive it.
             os._exit(_KILLED + number)
         log.info("stop_requested")
-        stop.announced.set()
+        stop.announce()
         loop.call_later(delay_s, stop.set)
 
     for number in _SIGNALS:

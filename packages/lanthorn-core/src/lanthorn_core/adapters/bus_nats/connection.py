@@ -18,7 +18,7 @@ from nats.js.errors import Error as JetStreamError
 from nats.js.errors import NotFoundError
 
 from lanthorn_core.adapters.bus_nats.lean_client import LeanClient
-from lanthorn_core.errors import BusUnavailable
+from lanthorn_core.errors import BusRefused, BusUnavailable
 from lanthorn_core.events import STREAM
 from lanthorn_core.ports.bus import StreamPosition
 from lanthorn_core.telemetry.metrics import BUS_RECONNECTS
@@ -98,20 +98,30 @@ async def connect(
 
     Raises
     ------
+    BusRefused
+        A server refuses us, or we do not trust it.
     BusUnavailable
-        The server refuses us, or we do not trust it. One that does not answer is waited for.
+        None of the servers answers.
     """
+    servers = url.split(",")
     has_connected = False
+    untried = len(servers)
     told = ""
 
     async def on_error(error: Exception) -> None:
-        nonlocal told
+        nonlocal told, untried
+        if not has_connected:
+            # nats-py would try again for ever.
+            if _is_refusal(error):
+                raise BusRefused(f"NATS refuses us, or is not trusted: {error!r}") from error
+            untried -= 1
+            if untried <= 0:
+                raise error
+            return
         text = str(error) or type(error).__name__
         if text != told:  # it comes again with every attempt, ten times a second
             log.warning("bus_connection_failed", error=text)
             told = text
-        if not has_connected and _is_refusal(error):
-            raise error  # nats-py would try again for ever
 
     async def on_reconnected() -> None:
         nonlocal told
@@ -119,26 +129,29 @@ async def connect(
         BUS_RECONNECTS.inc()
         log.info("bus_reconnected")
 
-    servers = url.split(",")
     user, password = account or account_in(servers[0])
     tls = None if ca_file is None else ssl.create_default_context(cafile=ca_file)
     client = LeanClient()
     with translated("NATS does not answer"):
-        await client.connect(
-            servers,
-            user=user,
-            password=password,
-            tls=tls,
-            name=name,
-            connect_timeout=5,
-            reconnect_time_wait=0.1,  # type: ignore[arg-type]  # less than a second does as well
-            max_reconnect_attempts=-1,
-            # A server that vanished without a word is left after ten seconds.
-            ping_interval=5,
-            max_outstanding_pings=2,
-            error_cb=on_error,
-            reconnected_cb=on_reconnected,
-        )
+        try:
+            await client.connect(
+                servers,
+                user=user,
+                password=password,
+                tls=tls,
+                name=name,
+                connect_timeout=5,
+                reconnect_time_wait=0.1,  # type: ignore[arg-type]  # less than a second does as well
+                max_reconnect_attempts=-1,
+                # A server that vanished without a word is left after ten seconds.
+                ping_interval=5,
+                max_outstanding_pings=2,
+                error_cb=on_error,
+                reconnected_cb=on_reconnected,
+            )
+        except BaseException:
+            client.abandon()
+            raise
     has_connected = True
     try:
         yield client

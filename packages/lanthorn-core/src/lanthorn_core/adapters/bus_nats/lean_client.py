@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nats.aio.client import Client
+from nats.aio.transport import TcpTransport
 from nats.errors import ConnectionReconnectingError, MaxPayloadError
 
 Hear = Callable[[bytes, bytes, bytes | None], None]
@@ -52,6 +53,12 @@ class LeanClient(Client):
         waiting, self._pending, self._pending_data_size = self._pending, [], 0
         head = b"HPUB %b %b %d %d\r\n" % (subject, reply, len(headers), size)
         self._transport.writelines([*waiting, head, headers, payload, b"\r\n"])
+
+    def abandon(self) -> None:
+        """Cut the connection that a `connect` which failed leaves open."""
+        transport = self._transport
+        if isinstance(transport, TcpTransport) and transport._io_writer is not None:
+            transport._io_writer.transport.abort()
 
     async def _process_msg(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes

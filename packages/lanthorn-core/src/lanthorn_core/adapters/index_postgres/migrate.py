@@ -10,7 +10,7 @@ import structlog
 
 from lanthorn_core.adapters.index_postgres.pool import PrimaryServer, translated
 from lanthorn_core.adapters.sqlfile import load_statements
-from lanthorn_core.errors import IndexUnavailable
+from lanthorn_core.errors import SchemaOutdated
 
 SQL = load_statements(__package__, "writes.sql")
 log = structlog.get_logger(__name__)
@@ -35,26 +35,29 @@ async def migrate(database_url: str) -> list[str]:
             await connection.close()
 
 
-async def missing_migrations(database_url: str) -> list[str]:
-    """Name the migrations of this version that a database lacks; what it has besides is no matter.
+async def require_schema(database_url: str) -> None:
+    """Return if a database has all migrations of this version; what it has besides is no matter.
+
+    So a service that is still the older version goes on during and after a migration.
 
     Raises
     ------
+    SchemaOutdated
+        It lacks some.
     IndexUnavailable
-        The database does not answer, or does not let us in.
+        The database does not answer, or (`IndexRefused`) does not let us in.
     """
     async with translated():
-        try:
-            connection = await PrimaryServer(database_url).connect()
-        except asyncpg.PostgresError as error:
-            raise IndexUnavailable(f"The database refuses us: {error!r}") from error
+        connection = await PrimaryServer(database_url).connect()
         try:
             done = await _applied(connection)
         except asyncpg.UndefinedTableError:  # an empty database
             done = set()
         finally:
             await connection.close()
-    return [name for name, _ in _migrations() if name not in done]
+    missing = [name for name, _ in _migrations() if name not in done]
+    if missing:
+        raise SchemaOutdated(f"The database lacks migrations: {', '.join(missing)}")
 
 
 async def _apply(connection: asyncpg.Connection) -> list[str]:

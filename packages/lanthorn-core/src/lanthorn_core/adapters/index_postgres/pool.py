@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 from asyncpg.pool import PoolConnectionProxy
 
-from lanthorn_core.errors import IndexUnavailable, InvalidParameter
+from lanthorn_core.errors import IndexRefused, IndexUnavailable, InvalidParameter
 
 Connection = asyncpg.Connection | PoolConnectionProxy
 """A connection of one's own, or one lent by a pool."""
@@ -36,14 +37,31 @@ _UNAVAILABLE = (
 )
 """Failures of the server, the network or the moment, not of what was asked."""
 
+_REFUSED = (
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.InsufficientPrivilegeError,
+    asyncpg.ClientConfigurationError,
+    ssl.SSLCertVerificationError,
+)
+"""What stays so until somebody changes URL, password or rights."""
+
 
 @asynccontextmanager
 async def translated() -> AsyncIterator[None]:
-    """Turn failures of the database into `IndexUnavailable`, texts that no text can be into 400."""
+    """Turn failures of the database into `IndexUnavailable`, texts that no text can be into 400.
+
+    Raises
+    ------
+    IndexRefused
+        The database is there, and does not let us do this.
+    """
     try:
         yield
     except asyncpg.CharacterNotInRepertoireError as error:
         raise InvalidParameter("A text has a character that cannot be stored") from error
+    except _REFUSED as error:  # some of them are `_UNAVAILABLE` by their base class
+        raise IndexRefused(f"The database refuses us: {error!r}") from error
     except _UNAVAILABLE as error:
         raise IndexUnavailable(f"The database does not answer: {error!r}") from error
 
