@@ -11,7 +11,7 @@ import pytest
 
 from lanthorn_core.dicom.part10 import read_file_meta
 from lanthorn_embedded.sockets import LOOPBACK, ReservedPort
-from tests.conformance.peers import make_study, run, storescp, unused_port
+from tests.conformance.peers import make_study, run, storescp
 from tests.conformance.servers import Server, lanthorn
 
 pytestmark = pytest.mark.conformance
@@ -30,12 +30,12 @@ class Retrieved:
 
 @pytest.fixture(scope="module")
 def retrieved() -> Iterator[Retrieved]:
-    receiver_port, movescu_port = ReservedPort(), ReservedPort()
+    receiver_port, movescu_port, nobody = (ReservedPort() for _ in range(3))
     with lanthorn(DicomAet="OTHER") as other:
         modalities = {
             "receiver": ["STORESCP", LOOPBACK, receiver_port.number],
             "movescu": ["MOVESCU", LOOPBACK, movescu_port.number],
-            "away": ["AWAY", LOOPBACK, unused_port()],
+            "away": ["AWAY", LOOPBACK, nobody.number],
             "other": other.as_modality,
         }
         with lanthorn(DicomModalities=modalities) as server:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lanthorn_embedded.sockets import LOOPBACK, ReservedPort
-from tests.conformance.peers import Study, listening, make_study, run, storescp, unused_port
+from tests.conformance.peers import Study, listening, make_study, run, storescp
 from tests.conformance.servers import Server, lanthorn
 
 pytestmark = pytest.mark.conformance
@@ -28,12 +28,12 @@ class Asking:
 
 @pytest.fixture(scope="module")
 def asking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asking]:
-    archive, worklist, receiver = ReservedPort(), ReservedPort(), ReservedPort()
+    archive, worklist, receiver, nobody = (ReservedPort() for _ in range(4))
     modalities = {
         "archive": ["DCMQRSCP", LOOPBACK, archive.number],
         "worklist": ["WLMSCPFS", LOOPBACK, worklist.number],
         "receiver": ["STORESCP", LOOPBACK, receiver.number],
-        "away": ["AWAY", LOOPBACK, unused_port()],
+        "away": ["AWAY", LOOPBACK, nobody.number],
     }
     with (
         lanthorn(DicomModalities=modalities) as server,

@@ -32,8 +32,9 @@ from lanthorn_embedded.sockets import LOOPBACK, ReservedPort
 from tests.conformance.peers import make_study
 from tests.conformance.servers import Server, lanthorn
 from tests.fixtures.dicom_files import make_ct
+from tests.fixtures.pynetdicom_peer import SURPRISED_THREADS
 
-pytestmark = pytest.mark.conformance
+pytestmark = [pytest.mark.conformance, SURPRISED_THREADS]
 
 Handlers = Sequence[tuple[Any, Callable[..., Any]]]
 

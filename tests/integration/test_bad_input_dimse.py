@@ -30,9 +30,11 @@ from tests.fixtures.hostile_files import (
     nested_sequences,
     text,
 )
-from tests.fixtures.pynetdicom_peer import rejection_of
+from tests.fixtures.pynetdicom_peer import SURPRISED_THREADS, rejection_of
 from tests.fixtures.running_lanthorn import RunningLanthorn, lanthorn_up
 from tests.fixtures.unharmed import ask_json, growth_below, unharmed
+
+pytestmark = SURPRISED_THREADS
 
 SUCCESS, MISMATCH, CANNOT_UNDERSTAND = 0x0000, 0xA900, 0xC000  # PS3.4 Table B.2-1
 ENCAPSULATED_DOCUMENT = 0x0042_0011

@@ -355,7 +355,7 @@ async def test_a_silent_connection_is_closed_by_artim() -> None:
 @on_both_loops
 async def test_a_peer_that_stays_after_its_rejection_is_cut_off() -> None:
     async with (
-        acceptor(options=with_timers(artim_s=0.1)) as running,
+        acceptor(options=with_timers(artim_s=0.5)) as running,
         RawPeer.open(running.port) as peer,
     ):
         peer.writer.write(raw.associate_rq(application_context="1.2.3"))
@@ -374,11 +374,11 @@ async def test_an_idle_association_is_aborted() -> None:
 @on_both_loops
 async def test_an_association_is_not_idle_while_we_work_for_it() -> None:
     async def answer(assoc: dimse.Association, request: dimse.Request) -> None:
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1.5)
         await assoc.send(request.context.context_id, request.command.response(SUCCESS))
 
     async with (
-        acceptor(Recorder(answer), options=with_timers(idle_s=0.1)) as running,
+        acceptor(Recorder(answer), options=with_timers(idle_s=0.5)) as running,
         RawPeer.associated(running.port) as peer,
     ):
         peer.writer.write(raw.echo())

@@ -36,7 +36,9 @@ from tests.fixtures.dimse_library import (
     store,
     store_command,
 )
-from tests.fixtures.pynetdicom_peer import rejection_of
+from tests.fixtures.pynetdicom_peer import SURPRISED_THREADS, rejection_of
+
+pytestmark = SURPRISED_THREADS
 
 FIFTY_MEGABYTES = 50_000_000
 

@@ -24,6 +24,9 @@ from tests.fixtures.dimse_library import (
     store,
 )
 from tests.fixtures.event_loops import on_both_loops
+from tests.fixtures.pynetdicom_peer import SURPRISED_THREADS
+
+pytestmark = SURPRISED_THREADS
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +53,7 @@ def requestor_tls(authority: Authority) -> ssl.SSLContext:
 
 
 def encrypted(tls: ssl.SSLContext) -> dimse.ServerOptions:
-    return dimse.ServerOptions(tls=tls, timers=dimse.Timers(artim_s=0.3))
+    return dimse.ServerOptions(tls=tls)
 
 
 @on_both_loops

@@ -78,8 +78,9 @@ def supervising(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 def guardian_of(folder: Path) -> int:
     for pid in processes_of(folder):
-        if Path(f"/proc/{pid}/comm").read_text() == "lanthorn-guard\n":
-            return pid
+        with contextlib.suppress(FileNotFoundError):  # PostgreSQL's processes come and go
+            if Path(f"/proc/{pid}/comm").read_text() == "lanthorn-guard\n":
+                return pid
     raise AssertionError("there is no guardian")
 
 

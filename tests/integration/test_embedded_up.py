@@ -105,6 +105,7 @@ def test_it_serves_http_and_dicom(running: RunningLanthorn) -> None:
     assert len(processes_of(running.data_folder)) > len(running.pids)
 
 
+@pytest.mark.timeout(300)  # it starts five times
 def test_images_and_jobs_outlive_stops_and_kills_and_a_stop_leaves_no_trace(folder: Path) -> None:
     with lanthorn_up(folder, NOWHERE) as running:
         stored = store(running, CT)
@@ -246,11 +247,13 @@ def test_the_status_of_a_folder_without_a_system_says_so(folder: Path) -> None:
 def test_secrets_are_for_the_owner_only(running: RunningLanthorn) -> None:
     secret = running.state.nats_url.partition("//")[2].partition("@")[0].partition(":")[2]
     assert len(secret) >= 32
-    open_to_others = [
-        path
-        for path in running.data_folder.rglob("*")
-        if path.is_file() and path.stat().st_mode & 0o077 and secret in path.read_text("latin-1")
-    ]
+    open_to_others = []
+    for folder, _, names in os.walk(running.data_folder):
+        for path in (Path(folder, name) for name in names):
+            with contextlib.suppress(FileNotFoundError):  # those of the engines come and go
+                is_open = path.is_file() and path.stat().st_mode & 0o077
+                if is_open and secret in path.read_text("latin-1"):
+                    open_to_others.append(path)
     assert open_to_others == []
     for part in ("objects", "nats", "run", "postgres"):
         assert stat.S_IMODE((running.data_folder / part).stat().st_mode) == 0o700

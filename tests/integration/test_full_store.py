@@ -20,6 +20,7 @@ from pydicom import Dataset
 from lanthorn_core.dicom.part10 import read_file_meta
 from lanthorn_core.runtime.lifecycle import Stop
 from lanthorn_dimse_gateway.app import run as run_gateway
+from lanthorn_embedded.sockets import ReservedPort
 from tests.fixtures.dicom_files import as_file, ct_file, make_ct
 from tests.fixtures.gateway import EXPLICIT_VR_LITTLE_ENDIAN, RunningGateway
 from tests.fixtures.index import MakeSystem, System
@@ -116,11 +117,6 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def free_port() -> str:
-    with socket.create_server(("", 0)) as probe:
-        return str(probe.getsockname()[1])
-
-
 async def send(gateway: RunningGateway, dataset: Dataset) -> int | None:
     data = as_file(dataset)
     return await asyncio.to_thread(
@@ -132,7 +128,9 @@ async def send(gateway: RunningGateway, dataset: Dataset) -> int | None:
 
 
 async def test_a_c_store_beyond_a_limit_is_out_of_resources(make_system: MakeSystem) -> None:
-    system = await make_system(**ONE_PATIENT, MAXIMUM_STORAGE_SIZE="8", DICOM_PORT=free_port())
+    port = ReservedPort()
+    limits = ONE_PATIENT | {"MAXIMUM_STORAGE_SIZE": "8"}
+    system = await make_system(**limits, DICOM_PORT=str(port.number))
     async with system.indexer(), running_gateway(system) as gateway:
         first = make_ct(PatientID="A")
         assert await send(gateway, first) == 0x0000

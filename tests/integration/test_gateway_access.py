@@ -35,6 +35,9 @@ from tests.fixtures.gateway import (
     IMPLICIT_VR_LITTLE_ENDIAN,
     RunningGateway,
 )
+from tests.fixtures.pynetdicom_peer import SURPRISED_THREADS
+
+pytestmark = SURPRISED_THREADS
 
 RunGateway = Callable[..., AbstractContextManager[RunningGateway]]
 VERIFICATION = "1.2.840.10008.1.1"

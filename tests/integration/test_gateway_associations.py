@@ -37,6 +37,9 @@ from tests.fixtures.gateway import (
     send_store,
     store_command,
 )
+from tests.fixtures.pynetdicom_peer import SURPRISED_THREADS
+
+pytestmark = SURPRISED_THREADS
 
 RunGateway = Callable[..., AbstractContextManager[RunningGateway]]
 Rejection = tuple[int, int, int]
@@ -63,6 +66,13 @@ def rejection_of(gateway: RunningGateway, request: bytes) -> Rejection | None:
 
 def serves(gateway: RunningGateway) -> bool:
     return gateway.send(implicit_dataset()) == 0
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    give_up_at = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < give_up_at, "it did not happen"
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(
@@ -258,10 +268,7 @@ def test_mutated_pdus_leave_the_service_up(running_gateway: RunGateway) -> None:
                         del mutated[chance.randrange(len(mutated)) :]
                     with suppress(OSError):
                         connection.sendall(mutated)
-        give_up_at = time.monotonic() + 20
-        while gateway.connections:
-            assert time.monotonic() < give_up_at, "an association hangs"
-            time.sleep(0.05)
+        wait_until(lambda: not gateway.connections)
         assert serves(gateway)
         assert gateway.spool_files == []
 
@@ -286,13 +293,11 @@ def test_connections_neither_delay_nor_wait_for_acknowledgements(
     with running_gateway() as gateway, gateway.connected() as connection:
         connection.sendall(C_STORE + dataset_pdu(bytes(100), last=False))
         (association,) = gateway.server.associations
-        give_up_at = time.monotonic() + 10
-        while association.bytes_received < len(associate_request() + C_STORE) + 100:
-            assert time.monotonic() < give_up_at
-            time.sleep(0.01)
         served = association._session.layer._socket
-        for option in (socket.TCP_NODELAY, socket.TCP_QUICKACK):
-            assert served.getsockopt(socket.IPPROTO_TCP, option) == 1
+        wait_until(lambda: association.bytes_received > len(associate_request() + C_STORE) + 100)
+        assert served.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+        # It is armed right after the bytes are counted.
+        wait_until(lambda: served.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK) == 1)
 
 
 def test_idle_associations_do_not_keep_others_waiting(running_gateway: RunGateway) -> None:
@@ -310,9 +315,13 @@ def test_stopping_finishes_the_request_in_hand_and_aborts_the_rest(
         with gateway.connected() as idle, gateway.connected() as busy:
             send_store(busy, dataset[:200_000], CT_IMAGE_STORAGE, "1.2.3.5")
             assert read_status(busy) == 0xC000
+            (serving,) = (
+                each for each in gateway.server.associations if each.bytes_received > 100_000
+            )
+            before = serving.bytes_received
             busy.sendall(command_pdu(store_command("1.2.3.4")))
             busy.sendall(dataset_pdu(dataset[:100_000], last=False))
-            time.sleep(0.2)
+            wait_until(lambda: serving.bytes_received > before + 100_000)
             stopping = threading.Thread(target=gateway.stop)
             stopping.start()
             assert read_pdu(idle)[0] == A_ABORT

@@ -48,7 +48,7 @@ def test_who_waits_for_memory_is_not_given_up(running_gateway: RunGateway) -> No
         running_gateway(DicomScpTimeout=1, Lanthorn=ONE_BUFFER) as gateway,
         ThreadPoolExecutor(4) as senders,
     ):
-        slow = senders.submit(send_slowly, gateway, "1.2.1", 6, 0.5)
+        slow = senders.submit(send_slowly, gateway, "1.2.1", 15, 0.2)
         time.sleep(0.2)
         others = [
             senders.submit(

@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 from pydicom import Dataset
 
+from lanthorn_embedded.sockets import ReservedPort
 from tests.fixtures.gateway import (
     A_ABORT,
     IMPLICIT_VR_LITTLE_ENDIAN,
@@ -36,6 +37,9 @@ from tests.fixtures.gateway import (
     read_status,
     store_command,
 )
+from tests.fixtures.pynetdicom_peer import SURPRISED_THREADS
+
+pytestmark = SURPRISED_THREADS
 
 STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.2.1"
 MEBIBYTE = 1 << 20
@@ -82,12 +86,6 @@ def answers(url: str) -> int:
         return 0
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.fixture
 def gateway_processes(tmp_path: Path, nats_url: str) -> RunProcesses:
     """Start gateways: ``with gateway_processes(2) as gateways``."""
@@ -104,8 +102,8 @@ def gateway_processes(tmp_path: Path, nats_url: str) -> RunProcesses:
             contextlib.ExitStack() as logs,
         ):
             processes, health = [], []
-            for _ in range(count):
-                port = free_port()
+            reserved = [ReservedPort() for _ in range(count)]
+            for port in (each.number for each in reserved):
                 health.append(f"http://127.0.0.1:{port}")
                 processes.append(
                     subprocess.Popen(
@@ -235,20 +233,25 @@ def test_processes_that_share_a_socket_serve_every_connection(
 def test_sigterm_finishes_the_request_in_hand_and_exits_with_success(
     gateway_processes: RunProcesses,
 ) -> None:
-    dataset = implicit_dataset(pixel_bytes=2 * MEBIBYTE)
+    dataset = implicit_dataset(pixel_bytes=4 * MEBIBYTE)
     with (
         gateway_processes(1) as gateways,
         gateways.connected() as idle,
         gateways.connected() as busy,
     ):
         busy.sendall(command_pdu(store_command("1.2.3.4")))
-        busy.sendall(dataset_pdu(dataset[:100_000], last=False))
-        time.sleep(0.3)
+        sent = 2 * MEBIBYTE  # more than is kept in memory: what came can be seen on the disk
+        for pos in range(0, sent, 100_000):
+            busy.sendall(dataset_pdu(dataset[pos : min(pos + 100_000, sent)], last=False))
+        give_up_at = time.monotonic() + 15
+        while not gateways.spool_files:
+            assert time.monotonic() < give_up_at, "the request does not arrive"
+            time.sleep(0.02)
         statuses: list[int] = []
         ending = threading.Thread(target=lambda: statuses.extend(gateways.terminate()))
         ending.start()
         assert read_pdu(idle)[0] == A_ABORT
-        for pos in range(100_000, len(dataset), 100_000):
+        for pos in range(sent, len(dataset), 100_000):
             piece = dataset[pos : pos + 100_000]
             busy.sendall(dataset_pdu(piece, last=pos + 100_000 >= len(dataset)))
         assert read_status(busy) == 0
@@ -274,7 +277,8 @@ def test_sigterm_in_mid_transfer_ends_within_ten_seconds(gateway_processes: RunP
 def test_without_its_database_the_gateway_stores_and_says_that_it_cannot_search(
     gateway_processes: RunProcesses,
 ) -> None:
-    nobody_there = f"postgresql://lanthorn@127.0.0.1:{free_port()}/lanthorn"
+    nobody = ReservedPort()
+    nobody_there = f"postgresql://lanthorn@127.0.0.1:{nobody.number}/lanthorn"
     options = {"DicomAlwaysAllowFind": True, "Lanthorn": {"IndexBarrierTimeout": 1}}
     with gateway_processes(1, database_url=nobody_there, **options) as gateways:
         assert gateways.send(implicit_dataset()) == 0
@@ -292,7 +296,7 @@ def test_without_its_database_the_gateway_stores_and_says_that_it_cannot_search(
 def test_wrong_files_of_tls_end_the_start_by_the_name_of_their_option(
     tmp_path: Path, nats_url: str
 ) -> None:
-    configuration = tmp_path / "lanthorn.json"
+    configuration, port = tmp_path / "lanthorn.json", ReservedPort()
     configuration.write_text(
         json.dumps({"DicomTlsEnabled": True, "DicomTlsCertificate": "gone.pem"})
     )
@@ -303,7 +307,7 @@ def test_wrong_files_of_tls_end_the_start_by_the_name_of_their_option(
             "LANTHORN_CONFIG": str(configuration),
             "LANTHORN_DATA_DIR": str(tmp_path),
             "NATS_URL": nats_url,
-            "LANTHORN__DICOM_PORT": str(free_port()),
+            "LANTHORN__DICOM_PORT": str(port.number),
         },
         capture_output=True,
         text=True,

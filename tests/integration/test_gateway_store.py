@@ -47,6 +47,9 @@ from tests.fixtures.gateway import (
     send_store,
     store_command,
 )
+from tests.fixtures.pynetdicom_peer import SURPRISED_THREADS
+
+pytestmark = SURPRISED_THREADS
 
 RunGateway = Callable[..., AbstractContextManager[RunningGateway]]
 
@@ -392,7 +395,12 @@ def test_a_silent_peer_is_aborted_and_leaves_nothing(running_gateway: RunGateway
         connection.sendall(command_pdu(store_command("1.2.3.4")))
         for _ in range(30):
             connection.sendall(dataset_pdu(bytes(100_000), last=False))
-        wait_until(lambda: len(gateway.spool_files) == 1)
+
+        def is_seen_while_more_comes() -> bool:
+            connection.sendall(dataset_pdu(bytes(10), last=False))
+            return len(gateway.spool_files) == 1
+
+        wait_until(is_seen_while_more_comes)
         assert read_pdu(connection)[0] == A_ABORT
         wait_until(lambda: gateway.connections == 0)
         assert gateway.spool_files == []

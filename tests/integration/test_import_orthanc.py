@@ -198,12 +198,19 @@ def test_an_import_that_was_killed_goes_on_without_importing_twice(
     count = 24
     ids = [storage.add(make_ct(rows=64))[0].instance for _ in range(count)]
     before = last_change(running_lanthorn)
+    # Who reads a pipe that nobody writes waits: it cannot come to its end before it is killed.
+    file = storage.file_of(ids[count // 2])
+    content = file.read_bytes()
+    file.unlink()
+    os.mkfifo(file)
     command = [sys.executable, "-m", "lanthorn_embedded", *arguments, "--in-flight", "2"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     while process.poll() is None and len(stored(running_lanthorn, ids)) < 5:
         time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
+    process.kill()
     assert process.wait() == -signal.SIGKILL
+    file.unlink()
+    file.write_bytes(content)
     assert run_import() == 0
     assert stored(running_lanthorn, ids) == set(ids)
     changes = ask(running_lanthorn, f"/changes?since={before}&limit=10000&type=NewInstance")

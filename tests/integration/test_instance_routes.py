@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import zipfile
 from http.client import HTTPConnection
@@ -24,6 +25,9 @@ from tests.fixtures.rest_api import RestApi
 from tests.fixtures.running_lanthorn import RunningLanthorn
 
 DATA = Path(__file__).parents[1] / "data" / "pydicom"
+_PATIENCE_S = 60.0
+get = functools.partial(httpx2.get, timeout=_PATIENCE_S)
+post = functools.partial(httpx2.post, timeout=_PATIENCE_S)
 
 
 def sample(name: str) -> bytes:
@@ -339,7 +343,7 @@ def picture_paths(running_lanthorn: RunningLanthorn) -> dict[str, str]:
     names = ("CT_small.dcm", "SC_rgb.dcm", "JPEG2000.dcm", "emri_small.dcm", "test-SR.dcm")
     paths = {}
     for name in names:
-        answer = httpx2.post(f"{running_lanthorn.http_url}/instances", content=sample(name))
+        answer = post(f"{running_lanthorn.http_url}/instances", content=sample(name))
         paths[name] = f"{running_lanthorn.http_url}{answer.json()['Path']}"
     return paths
 
@@ -389,7 +393,7 @@ def test_pictures_are_answered_with_orthancs_statuses(
     status: int,
     media_type: str | None,
 ) -> None:
-    answer = httpx2.get(f"{picture_paths[name]}/{route}", headers={"Accept": accept})
+    answer = get(f"{picture_paths[name]}/{route}", headers={"Accept": accept})
     assert answer.status_code == status
     assert answer.headers.get("content-type") == media_type
     assert bool(answer.content) == (media_type is not None)
@@ -406,25 +410,25 @@ def test_what_cannot_be_shown_can_be_replaced_by_a_picture(
     picture_paths: dict[str, str], route: str, target: str
 ) -> None:
     url = f"{picture_paths['test-SR.dcm']}/{route}?returnUnsupportedImage"
-    answer = httpx2.get(url)
+    answer = get(url)
     assert (answer.status_code, answer.headers["location"]) == (307, target)
-    assert httpx2.get(url, follow_redirects=True).headers["content-type"] == "image/png"
-    refused = httpx2.get(f"{url}=false")
+    assert get(url, follow_redirects=True).headers["content-type"] == "image/png"
+    refused = get(f"{url}=false")
     assert refused.status_code == 415
 
 
 def test_a_file_can_be_transcoded(picture_paths: dict[str, str]) -> None:
     url = f"{picture_paths['CT_small.dcm']}/file"
-    answer = httpx2.get(url, params={"transcode": JPEGLSLossless})
+    answer = get(url, params={"transcode": JPEGLSLossless})
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/dicom")
     assert answer.headers["content-disposition"].endswith('.dcm"')
     before, after = dcmread(DATA / "CT_small.dcm"), dcmread(BytesIO(answer.content))
     assert after.file_meta.TransferSyntaxUID == JPEGLSLossless
     assert after.SOPInstanceUID == before.SOPInstanceUID
     assert np.array_equal(after.pixel_array, before.pixel_array)
-    refused = httpx2.get(url, params={"transcode": "1.2.840.10008.1.2.4.70"})
+    refused = get(url, params={"transcode": "1.2.840.10008.1.2.4.70"})
     assert (refused.status_code, refused.json()["OrthancStatus"]) == (415, 3000)
-    too_wide = httpx2.get(url, params={"transcode": JPEGBaseline8Bit})
+    too_wide = get(url, params={"transcode": JPEGBaseline8Bit})
     assert (too_wide.status_code, too_wide.json()["OrthancStatus"]) == (415, 3000)
 
 
@@ -433,11 +437,11 @@ def test_a_lossy_file_is_as_good_as_is_asked(picture_paths: dict[str, str]) -> N
     sizes = []
     for quality in ("1", "90", "100"):
         parameters = {"transcode": JPEGBaseline8Bit, "lossy-quality": quality}
-        answer = httpx2.get(url, params=parameters)
+        answer = get(url, params=parameters)
         assert dcmread(BytesIO(answer.content)).LossyImageCompression == "01"
         sizes.append(len(answer.content))
     assert sizes == sorted(set(sizes))
-    wrong = httpx2.get(url, params={"transcode": JPEGBaseline8Bit, "lossy-quality": "x"})
+    wrong = get(url, params={"transcode": JPEGBaseline8Bit, "lossy-quality": "x"})
     assert wrong.status_code == 400
 
 
@@ -445,9 +449,9 @@ def test_an_archive_can_be_transcoded(
     running_lanthorn: RunningLanthorn, picture_paths: dict[str, str]
 ) -> None:
     for name, expected in (("JPEG2000.dcm", RLELossless), ("test-SR.dcm", RLELossless)):
-        study = httpx2.get(f"{picture_paths[name]}/study").json()["ID"]
+        study = get(f"{picture_paths[name]}/study").json()["ID"]
         url = f"{running_lanthorn.http_url}/studies/{study}/archive"
-        answer = httpx2.get(url, params={"transcode": RLELossless})
+        answer = get(url, params={"transcode": RLELossless})
         with zipfile.ZipFile(BytesIO(answer.content)) as archive:
             [entry] = archive.namelist()
             after = dcmread(BytesIO(archive.read(entry)))
@@ -457,9 +461,9 @@ def test_an_archive_can_be_transcoded(
 def test_what_cannot_be_transcoded_comes_as_it_is_in_an_archive(
     running_lanthorn: RunningLanthorn, picture_paths: dict[str, str]
 ) -> None:
-    study = httpx2.get(f"{picture_paths['CT_small.dcm']}/study").json()["ID"]
+    study = get(f"{picture_paths['CT_small.dcm']}/study").json()["ID"]
     url = f"{running_lanthorn.http_url}/studies/{study}/archive"
-    answer = httpx2.get(url, params={"transcode": JPEGBaseline8Bit})
+    answer = get(url, params={"transcode": JPEGBaseline8Bit})
     with zipfile.ZipFile(BytesIO(answer.content)) as archive:
         [entry] = archive.namelist()
         assert archive.read(entry) == sample("CT_small.dcm")
@@ -467,16 +471,16 @@ def test_what_cannot_be_transcoded_comes_as_it_is_in_an_archive(
 
 def test_frames_are_listed(picture_paths: dict[str, str]) -> None:
     path = picture_paths["emri_small.dcm"]
-    assert httpx2.get(f"{path}/frames").json() == list(range(10))
-    routes = httpx2.get(f"{path}/frames/3").json()
+    assert get(f"{path}/frames").json() == list(range(10))
+    routes = get(f"{path}/frames/3").json()
     assert {"preview", "rendered", "raw", "raw.gz", "image-int16"} <= set(routes)
     for route in routes:
-        assert httpx2.get(f"{path}/frames/3/{route}").status_code == 200
+        assert get(f"{path}/frames/3/{route}").status_code == 200
 
 
 def test_a_raw_frame_is_the_stored_bytes(picture_paths: dict[str, str]) -> None:
     dataset: Dataset = dcmread(DATA / "emri_small.dcm")
-    answer = httpx2.get(f"{picture_paths['emri_small.dcm']}/frames/3/raw")
+    answer = get(f"{picture_paths['emri_small.dcm']}/frames/3/raw")
     size = dataset.Rows * dataset.Columns * 2
     assert answer.content == dataset.PixelData[3 * size : 4 * size]
 
@@ -485,11 +489,11 @@ def test_a_client_that_leaves_in_the_middle_of_a_file_does_no_harm(
     running_lanthorn: RunningLanthorn,
 ) -> None:
     file = ct_file(rows=2048, columns=2048, frames=4)
-    uploaded = httpx2.post(f"{running_lanthorn.http_url}/instances", content=file).json()
+    uploaded = post(f"{running_lanthorn.http_url}/instances", content=file).json()
     for route in (f"{uploaded['Path']}/file", f"/studies/{uploaded['ParentStudy']}/archive"):
         connection = HTTPConnection("127.0.0.1", running_lanthorn.http_port)
         connection.request("GET", route)
         assert connection.getresponse().read(1000)
         connection.close()
-    answer = httpx2.get(f"{running_lanthorn.http_url}{uploaded['Path']}/file")
+    answer = get(f"{running_lanthorn.http_url}{uploaded['Path']}/file")
     assert answer.content == file

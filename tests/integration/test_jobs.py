@@ -31,6 +31,13 @@ async def refused(job: RunningJob) -> None:
     raise RemoteAEFailed("C-STORE refused", dimse_status=0xC000)
 
 
+async def until_offered(jobs: Jobs, job_type: str) -> None:
+    """Wait until a worker says that it runs jobs of a type."""
+    async with asyncio.timeout(30):
+        while not await jobs.engine.signals.is_offered(job_type):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)  # the worker is starting
+
+
 async def test_a_job_runs_to_its_end_and_tells_how(jobs: Jobs) -> None:
     steps = Steps()
     async with jobs.worker({"Steps": steps}):
@@ -61,6 +68,7 @@ async def test_who_waits_where_nobody_runs_such_jobs_is_told_so(jobs: Jobs) -> N
     registry = JobRegistry(jobs.engine.store, jobs.engine.signals, without_worker_s=0.1)
     await registry.listen()
     async with jobs.worker({"Fine": nothing}):
+        await until_offered(jobs, "Fine")
         with pytest.raises(WorkersUnavailable, match="type Other: nothing was done"):
             await registry.run(request_for("Other"))
         assert (await registry.run(request_for("Fine"))).state is JobState.SUCCESS
@@ -73,12 +81,14 @@ async def test_a_job_waits_for_a_worker_that_is_busy_however_long(jobs: Jobs) ->
     registry = JobRegistry(jobs.engine.store, jobs.engine.signals, without_worker_s=0.05)
     await registry.listen()
     steps = Steps()
-    async with jobs.worker({"Steps": steps}, concurrency=1), asyncio.TaskGroup() as group:
-        first, second = (group.create_task(registry.run(STEPS)) for _ in range(2))
-        await asyncio.sleep(0.5)
-        assert not first.done()
-        assert not second.done()
-        steps.allow(4)
+    async with jobs.worker({"Steps": steps}, concurrency=1):
+        await until_offered(jobs, "Steps")
+        async with asyncio.TaskGroup() as group:
+            first, second = (group.create_task(registry.run(STEPS)) for _ in range(2))
+            await asyncio.sleep(0.5)
+            assert not first.done()
+            assert not second.done()
+            steps.allow(4)
     assert (first.result().state, second.result().state) == (JobState.SUCCESS, JobState.SUCCESS)
 
 

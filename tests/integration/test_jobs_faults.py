@@ -36,7 +36,7 @@ class WorkerProcesses:
         command = [sys.executable, "-m", "tests.fixtures.job_worker_process"]
         with (self.folder / "log").open("ab") as log:
             process = subprocess.Popen(
-                [*command, str(self.folder), "1"], env=self.environ, stderr=log, stdout=log
+                [*command, str(self.folder), "3"], env=self.environ, stderr=log, stdout=log
             )
         self.running.append(process)
         return process

@@ -30,6 +30,10 @@ def named(spans: tuple[ReadableSpan, ...], name: str) -> ReadableSpan:
     return found
 
 
+def is_among(spans: tuple[ReadableSpan, ...], name: str) -> bool:
+    return any(span.name == name for span in spans)
+
+
 async def figures(rest_api: RestApi) -> dict[str, float]:
     answer = await rest_api.client.get("/metrics")
     assert answer.status_code == 200
@@ -47,7 +51,10 @@ async def test_a_store_is_followed_from_the_association_through_nats_into_the_in
         file = as_file(make_ct(PatientID="TRACED"))
         assert await asyncio.to_thread(send, whole_system.dicom_port, file) == 0
         assert await whole_system.rest.get("/patients")
-        spans = recorder.get_finished_spans()
+        # What was committed can be found; the span of the batch ends a moment later.
+        async with asyncio.timeout(20):
+            while not is_among(spans := recorder.get_finished_spans(), "index batch"):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
     store, put, publish = (named(spans, name) for name in ("C-STORE", "object put", "publish"))
     batch = named(spans, "index batch")
     assert store.parent is None

@@ -69,7 +69,7 @@ async def test_an_event_too_long_for_the_server_costs_nobody_the_connection(
     client: LeanClient,
 ) -> None:
     await ensure_streams(client)
-    publisher = NatsPublisher(client, timeout_s=0.1)
+    publisher = NatsPublisher(client, timeout_s=1.0)
     far_too_long = DeleteResources(resources=[(Level.PATIENT, "p" * client.max_payload)])
     with pytest.raises(BusUnavailable, match="MaxPayloadError"):
         await publisher.publish(far_too_long, message_id="long")

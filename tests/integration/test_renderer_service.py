@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -33,6 +32,7 @@ from lanthorn_core.errors import (
     UnsupportedTransferSyntax,
 )
 from lanthorn_core.ports.renderer import RenderRequest, TranscodeRequest
+from lanthorn_embedded.sockets import ReservedPort
 from tests.fixtures.dicom_files import ct_file
 
 DATA = Path(__file__).parents[1] / "data" / "pydicom"
@@ -58,11 +58,10 @@ async def start_renderer(folder: Path) -> AsyncIterator[RunningRenderer]:
         for name in SAMPLES:
             await objects.put(f"t/{name}", [(DATA / name).read_bytes()])
         await objects.put("t/short.dcm", [ct_file(PixelData=bytes(10))])
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        port = ReservedPort()
         environment = {
             "LANTHORN_DATA_DIR": str(folder),
-            "LANTHORN_LISTEN": f"127.0.0.1:{port}",
+            "LANTHORN_LISTEN": f"127.0.0.1:{port.number}",
             "PATH": os.environ["PATH"],
         }
         process = await asyncio.create_subprocess_exec(
@@ -72,7 +71,7 @@ async def start_renderer(folder: Path) -> AsyncIterator[RunningRenderer]:
             env=environment,
             stdout=asyncio.subprocess.DEVNULL,
         )
-        url = f"http://127.0.0.1:{port}"
+        url = f"http://127.0.0.1:{port.number}"
         async with HttpRenderer(url) as client:
             async with asyncio.timeout(START_S):
                 while not await answers(client):  # noqa: ASYNC110 - it sets no event

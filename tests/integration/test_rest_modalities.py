@@ -14,9 +14,12 @@ from pydicom.data import get_testdata_file
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.events import Event
 
+from tests.fixtures.pynetdicom_peer import SURPRISED_THREADS
 from tests.fixtures.remote_application import CT, STUDY_ROOT_FIND, remote_application
 from tests.fixtures.rest_api import RestApi
 from tests.fixtures.whole_system import MakeWholeSystem, WholeSystem
+
+pytestmark = SURPRISED_THREADS
 
 SHOWN = {
     "AET": "AE",

@@ -9,6 +9,7 @@ from typing import Any
 from pydicom import Dataset
 from pynetdicom.events import Event
 
+from tests.fixtures.pynetdicom_peer import SURPRISED_THREADS
 from tests.fixtures.remote_application import (
     PATIENT_ROOT_FIND,
     STUDY_ROOT_FIND,
@@ -17,6 +18,8 @@ from tests.fixtures.remote_application import (
 )
 from tests.fixtures.rest_api import MakeRestApi, RestApi
 from tests.fixtures.whole_system import MakeWholeSystem, WholeSystem
+
+pytestmark = SURPRISED_THREADS
 
 FIRST = {
     "0008,0005": "ISO_IR 192",

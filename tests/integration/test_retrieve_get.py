@@ -14,6 +14,7 @@ from pynetdicom import build_context, build_role, evt
 from lanthorn_core.dicom.part10 import read_file_meta
 from lanthorn_core.model import RemoteAE
 from tests.fixtures.dimse_requestor import Requestor
+from tests.fixtures.pynetdicom_peer import SURPRISED_THREADS
 from tests.fixtures.retrieving import (
     A_ABORT,
     CT,
@@ -26,6 +27,8 @@ from tests.fixtures.retrieving import (
     in_thread,
 )
 from tests.integration.test_retrieve_move import make_study, store, uids
+
+pytestmark = SURPRISED_THREADS
 
 PATIENT_ROOT = "1.2.840.10008.5.1.4.1.2.1.3"
 STUDY_ROOT = "1.2.840.10008.5.1.4.1.2.2.3"

@@ -16,8 +16,10 @@ from pynetdicom import build_context
 from lanthorn_core.dicom.part10 import read_file_meta
 from lanthorn_core.model import RemoteAE
 from lanthorn_core.ports.jobs import JobState
+from lanthorn_embedded.sockets import ReservedPort
 from tests.fixtures.dicom_files import as_file, make_ct
 from tests.fixtures.dimse_requestor import Requestor
+from tests.fixtures.pynetdicom_peer import SURPRISED_THREADS
 from tests.fixtures.retrieving import (
     A_ABORT,
     CT,
@@ -30,6 +32,8 @@ from tests.fixtures.retrieving import (
     identifier_of,
     in_thread,
 )
+
+pytestmark = SURPRISED_THREADS
 
 PATIENT_ROOT = "1.2.840.10008.5.1.4.1.2.1.2"
 STUDY_ROOT = "1.2.840.10008.5.1.4.1.2.2.2"
@@ -183,13 +187,11 @@ async def test_an_unknown_destination_is_a801(retrieve_gateway: RetrieveGateway)
 
 
 async def test_an_unreachable_destination_fails_everything(
-    retrieve_gateway: RetrieveGateway, unused_tcp_port: int
+    retrieve_gateway: RetrieveGateway,
 ) -> None:
-    study = make_study()
+    study, nobody = make_study(), ReservedPort()
     await store(retrieve_gateway, study)
-    await retrieve_gateway.add_remote(
-        RemoteAE(ae_title="AWAY", host=LOOPBACK, port=unused_tcp_port)
-    )
+    await retrieve_gateway.add_remote(RemoteAE(ae_title="AWAY", host=LOOPBACK, port=nobody.number))
     answers = await retrieve_gateway.move(
         "AWAY",
         STUDY_ROOT,
@@ -331,10 +333,9 @@ async def test_a_destination_that_was_restarted_is_reached_at_once(
 ) -> None:
     first, second = make_study(), make_study()
     await store(retrieve_gateway, first + second)
-    port = 0
+    port = ReservedPort()
     for study in (first, second):
-        with destination(port=port) as peer:
-            port = peer.port
+        with destination(port=port.number) as peer:
             await retrieve_gateway.add_remote(peer.remote_ae)
             answers = await retrieve_gateway.move(
                 "DEST",

@@ -23,12 +23,15 @@ from lanthorn_dimse_gateway.scu.associations import ScuOptions, open_association
 from lanthorn_dimse_gateway.scu.store import StoreScu
 from lanthorn_dimse_gateway.scu.store_outgoing import OutgoingObjects
 from tests.fixtures.index import MakeSystem
+from tests.fixtures.pynetdicom_peer import SURPRISED_THREADS
 from tests.fixtures.remote_application import (
     STUDY_ROOT_FIND,
     VERIFICATION,
     RemoteApplication,
     remote_application,
 )
+
+pytestmark = SURPRISED_THREADS
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from lanthorn_dimse_gateway.scu.associations import (
 )
 from lanthorn_dimse_gateway.scu.echo import check_find, echo_remote
 from lanthorn_dimse_gateway.scu.find import FIND_STUDY_ROOT, find_remote
+from tests.fixtures.pynetdicom_peer import SURPRISED_THREADS
 from tests.fixtures.remote_application import (
     STUDY_ROOT_FIND,
     VERIFICATION,
@@ -30,6 +31,8 @@ from tests.fixtures.remote_application import (
     RemoteApplication,
     remote_application,
 )
+
+pytestmark = SURPRISED_THREADS
 
 
 @pytest.fixture

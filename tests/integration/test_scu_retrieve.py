@@ -33,6 +33,7 @@ from lanthorn_dimse_gateway.services import ConfiguredRemoteAEs
 from tests.fixtures.dicom_files import make_ct
 from tests.fixtures.index import MakeSystem, System
 from tests.fixtures.jobs import Jobs
+from tests.fixtures.pynetdicom_peer import SURPRISED_THREADS
 from tests.fixtures.remote_application import (
     CT,
     PATIENT_ROOT_GET,
@@ -44,6 +45,8 @@ from tests.fixtures.remote_application import (
     towards,
 )
 from tests.fixtures.retrieving import destination
+
+pytestmark = SURPRISED_THREADS
 
 CT_AS = [(CT, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])]
 Finished = Callable[[Job], bool]

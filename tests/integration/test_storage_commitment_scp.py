@@ -18,7 +18,10 @@ from lanthorn_core.dicom.commitment import CommitmentRequest, SopReference, enco
 from lanthorn_core.dicom.encodings import EXPLICIT_VR_LITTLE_ENDIAN as EXPLICIT
 from lanthorn_dimse import AssociateRequest, Command, CommandField, associate, propose
 from tests.fixtures.dicom_files import as_file, make_ct
+from tests.fixtures.pynetdicom_peer import SURPRISED_THREADS
 from tests.fixtures.whole_system import MakeWholeSystem, WholeSystem
+
+pytestmark = SURPRISED_THREADS
 
 PUSH_MODEL, INSTANCE = "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1"
 CT, MR = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4"

@@ -15,7 +15,10 @@ from pynetdicom import AE, build_role, evt
 from lanthorn_core.dicom.commitment import CommitmentRequest, SopReference
 from lanthorn_core.wiring import open_commitment_reports
 from tests.fixtures.dicom_files import as_file, make_ct
+from tests.fixtures.pynetdicom_peer import SURPRISED_THREADS
 from tests.fixtures.whole_system import MakeWholeSystem, WholeSystem
+
+pytestmark = SURPRISED_THREADS
 
 PUSH_MODEL, INSTANCE = "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1"
 CT = "1.2.840.10008.5.1.4.1.1.2"

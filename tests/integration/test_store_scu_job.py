@@ -23,7 +23,9 @@ from lanthorn_core.ports.jobs import Checkpoint, Job, JobRequest, JobState
 from lanthorn_core.usecases.job_worker import JobWorker
 from lanthorn_dimse_gateway.jobs.store import StoreJobRunner
 from lanthorn_dimse_gateway.scu.store_straight import StoreStraightHandler
+from lanthorn_embedded.sockets import ReservedPort
 from tests.fixtures.dicom_files import as_file, make_ct
+from tests.fixtures.pynetdicom_peer import SURPRISED_THREADS
 from tests.fixtures.retrieving import (
     CT,
     LOOPBACK,
@@ -32,6 +34,8 @@ from tests.fixtures.retrieving import (
     RetrieveGateway,
     destination,
 )
+
+pytestmark = SURPRISED_THREADS
 
 
 async def store(gateway: RetrieveGateway, datasets: list[Dataset]) -> list[str]:
@@ -145,10 +149,11 @@ async def test_a_deleted_instance_fails_the_job(retrieve_gateway: RetrieveGatewa
 
 @pytest.mark.parametrize("permissive", [True, False])
 async def test_an_unreachable_remote_ae_is_told_in_orthancs_words(
-    retrieve_gateway: RetrieveGateway, unused_tcp_port: int, permissive: bool
+    retrieve_gateway: RetrieveGateway, permissive: bool
 ) -> None:
+    nobody = ReservedPort()
     instances = await store(retrieve_gateway, [make_ct(), make_ct()])
-    dead = RemoteAE(ae_title="DEAD", host=LOOPBACK, port=unused_tcp_port)
+    dead = RemoteAE(ae_title="DEAD", host=LOOPBACK, port=nobody.number)
     job = await run(retrieve_gateway, request_for(dead, instances, permissive=permissive))
     if permissive:
         assert (job.state, job.content["FailedInstancesCount"]) == (JobState.SUCCESS, 2)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +18,9 @@ from pynetdicom.dsutils import decode
 
 from lanthorn_core.dicom.part10 import read_file_meta
 from lanthorn_core.model import RemoteAE
+from lanthorn_embedded.sockets import ReservedPort
 from tests.fixtures.dicom_files import ct_file
+from tests.fixtures.pynetdicom_peer import SURPRISED_THREADS
 from tests.fixtures.retrieving import (
     EXPLICIT,
     IMPLICIT,
@@ -29,6 +30,8 @@ from tests.fixtures.retrieving import (
     RetrieveGateway,
     destination,
 )
+
+pytestmark = SURPRISED_THREADS
 
 STUDY_ROOT_MOVE = "1.2.840.10008.5.1.4.1.2.2.2"
 STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.3"
@@ -74,12 +77,12 @@ async def _is_ready(client: httpx2.AsyncClient, port: int) -> bool:
 async def gateway(
     make_retrieve_gateway: MakeRetrieveGateway, tmp_path: Path
 ) -> AsyncIterator[RetrieveGateway]:
-    with socket.create_server((LOOPBACK, 0)) as free:
-        port = free.getsockname()[1]
+    port = ReservedPort()
     made: RetrieveGateway = await make_retrieve_gateway(
-        renderer_url=f"http://{LOOPBACK}:{port}", DICOM_SCU_PREFERRED_TRANSFER_SYNTAX=IMPLICIT
+        renderer_url=f"http://{LOOPBACK}:{port.number}",
+        DICOM_SCU_PREFERRED_TRANSFER_SYNTAX=IMPLICIT,
     )
-    async with renderer(port, tmp_path / "data"):
+    async with renderer(port.number, tmp_path / "data"):
         yield made
 
 

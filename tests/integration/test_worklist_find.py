@@ -15,8 +15,11 @@ from pynetdicom.presentation import build_context
 
 from lanthorn_core.errors import InvalidIdentifier
 from tests.fixtures.dicom_files import ct_file
+from tests.fixtures.pynetdicom_peer import SURPRISED_THREADS
 from tests.fixtures.whole_system import MakeWholeSystem, WholeSystem
 from tests.fixtures.worklist_files import make_query, make_step, make_worklist
+
+pytestmark = SURPRISED_THREADS
 
 MODALITY_WORKLIST = "1.2.840.10008.5.1.4.31"
 

@@ -179,7 +179,7 @@ async def test_what_cannot_be_started_counts_as_dead(tmp_path: Path) -> None:
 
 
 async def test_a_stubborn_child_is_killed_after_its_deadline(tmp_path: Path) -> None:
-    steps = ((signal.SIGTERM, 0.1),)
+    steps = ((signal.SIGTERM, 1.0),)
     async with Supervisor(lambda _: None) as supervisor:
         await supervisor.start([python(tmp_path, "a", STUBBORN, stop_steps=steps)])
         pid = pid_of(supervisor, "a")
@@ -245,9 +245,11 @@ async def test_what_our_asking_provokes_while_a_child_starts_is_not_heard(tmp_pa
 async def test_a_cancelled_start_stops_what_it_had_begun(tmp_path: Path) -> None:
     silent = python(tmp_path, "a", "import time; time.sleep(60)")
     async with Supervisor(lambda _: None) as supervisor:
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.3):
-                await supervisor.start([silent])
+        starting = asyncio.ensure_future(supervisor.start([silent]))
+        await eventually(lambda: any(state.pid for state in supervisor.states()))
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
         pid = pid_of(supervisor, "a")
         assert is_running(pid)
     assert not is_running(pid)

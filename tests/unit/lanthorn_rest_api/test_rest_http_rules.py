@@ -39,7 +39,7 @@ def environ_of(options: dict[str, str]) -> dict[str, str]:
 
 
 def app_with(**options: str) -> FastAPI:
-    return create_app(load_settings(environ_of(options)), no_services)
+    return create_app(load_settings(environ_of(options)), no_services, HealthApp())
 
 
 async def ask(
@@ -74,7 +74,7 @@ async def test_who_tries_many_wrong_passwords_at_once_is_not_listened_to() -> No
     app = OrthancHttp(
         Response("welcome"),
         access=AccessRules({"alice": "hers"}, remote_access_allowed=True),
-        health=HealthApp({}),
+        health=HealthApp(),
         describe_errors=True,
         failed_logins=FailedLogins(pause_s=3600, most_waiting=2),
     )

@@ -44,6 +44,8 @@ async def test_one_chunk_is_read_ahead_and_not_two() -> None:
         chunks = read_ahead(reader, threads)
         reader.gate.release(4)
         assert await anext(chunks) == b"1"
+        for _ in range(2):
+            assert await asyncio.to_thread(reader.waits.acquire, timeout=10)
         await asyncio.sleep(0.02)
         assert reader.begun == 2
         assert [chunk async for chunk in chunks] == [b"2", b"3", b"4"]
