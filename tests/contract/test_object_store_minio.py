@@ -274,7 +274,7 @@ async def test_a_server_that_nobody_vouches_for_is_not_spoken_to(
     minio_tls_bucket: S3Server, tmp_path: Path, trusted: str
 ) -> None:
     other = Authority(tmp_path / "other").certificate
-    with pytest.raises(StorageUnavailable, match="SSL"):
+    with pytest.raises(StorageRefused, match="not trusted"):
         async with open_bucket(
             minio_tls_bucket, tmp_path, ca_file=other if trusted == "other" else None
         ):

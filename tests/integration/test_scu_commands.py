@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, aclosing
 from typing import Any
@@ -116,11 +117,12 @@ async def test_who_wants_no_more_answers_cancels_the_query_at_the_remote_ae(
     canceled = threading.Event()
 
     def find(event: Event) -> Iterator[Any]:
-        for number in range(100_000):
+        for number in range(60_000):  # for longer than the C-CANCEL is waited for
             if event.is_cancelled:
                 canceled.set()
                 yield 0xFE00, None
                 return
+            time.sleep(0.001)
             yield 0xFF00, study(number)
         yield 0x0000, None
 

@@ -132,8 +132,8 @@ async def connect(
     user, password = account or account_in(servers[0])
     tls = None if ca_file is None else ssl.create_default_context(cafile=ca_file)
     client = LeanClient()
-    with translated("NATS does not answer"):
-        try:
+    try:
+        with translated("NATS does not answer"):
             await client.connect(
                 servers,
                 user=user,
@@ -149,9 +149,11 @@ async def connect(
                 error_cb=on_error,
                 reconnected_cb=on_reconnected,
             )
-        except BaseException:
-            client.abandon()
-            raise
+    except BaseException:
+        if client.is_connected:  # who waited was cancelled, and nats-py did not hear of it
+            await client.close()
+        client.abandon()
+        raise
     has_connected = True
     try:
         yield client
