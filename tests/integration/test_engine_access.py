@@ -10,7 +10,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import psutil
 import pytest
 
 from lanthorn_core.adapters.bus_nats.connection import connect
@@ -107,3 +109,25 @@ async def test_who_is_refused_leaves_no_connection_behind() -> None:
                 pass
         async with asyncio.timeout(10):
             await has_ended.wait()
+
+
+async def test_who_gives_up_at_any_moment_leaves_no_connection_behind(nats_url: str) -> None:
+    async def open_one() -> None:
+        async with connect(nats_url, name="t"):
+            await asyncio.Event().wait()
+
+    port = urlsplit(nats_url).port
+    before = _connections_to(port)
+    for tenths_of_ms in range(60):
+        opening = asyncio.ensure_future(open_one())
+        await asyncio.sleep(tenths_of_ms / 10_000)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+    await asyncio.sleep(0)  # what was cut is closed in the next turn of the loop
+    assert _connections_to(port) == before
+
+
+def _connections_to(port: int | None) -> int:
+    ours = psutil.Process().net_connections("tcp")
+    return sum(1 for each in ours if each.raddr and each.raddr.port == port)

@@ -78,7 +78,8 @@ class Started:
 
     def events(self) -> list[str]:
         """Name what it logged, in order."""
-        return [json.loads(line)["event"] for line in self.log.read_text().splitlines()]
+        whole = self.log.read_text().rpartition("\n")[0]  # the last line may be in the making
+        return [json.loads(line)["event"] for line in whole.splitlines()]
 
     def waits_told(self) -> list[str]:
         """Name what it logged of its waiting."""
