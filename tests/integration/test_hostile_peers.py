@@ -355,7 +355,7 @@ IDENTIFIERS: dict[str, tuple[bytes, int]] = {
         key(0x0008_0005, b"ISO_IR 192")
         + key(0x0008_0052, b"STUDY ")
         + key(0x0010_0020, b"Q\xed\xa0\x80\xff\xfe"),
-        0x0000,
+        CANNOT_UNDERSTAND,
     ),
 }
 
