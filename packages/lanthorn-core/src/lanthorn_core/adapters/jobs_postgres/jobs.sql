@@ -12,8 +12,10 @@ INSERT INTO job (
 ) VALUES ($1, $2, 'Pending', $3, $4, $5, $5, $6, $7)
 
 -- name: select
+-- Seen when the rows are read: `now()` is the beginning, before which a row may not have been so.
 SELECT job_id, type, state, content, priority, user_data, progress, error_slug, error_details,
-    error_payload, {runtime} AS runtime_s, created_at, completed_at, now() AS seen_at
+    error_payload, {runtime} AS runtime_s, created_at, completed_at,
+    clock_timestamp() AS seen_at
 FROM job
 
 -- name: of_id
