@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 from uuid import uuid4
 
 import pytest
+from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import AckPolicy, ConsumerConfig, StorageType
 
+from lanthorn_core.adapters.bus_nats import pull_inbox
 from lanthorn_core.adapters.bus_nats.connection import connect
 from lanthorn_core.adapters.bus_nats.pull_inbox import PullInbox
 from lanthorn_core.errors import BusUnavailable
@@ -22,6 +25,7 @@ BATCH = 5
 class Source:
     """A stream of its own, and an inbox that pulls from it."""
 
+    client: Client
     js: JetStreamContext
     stream: str
     inbox: PullInbox
@@ -52,7 +56,7 @@ async def source(nats_url: str) -> AsyncIterator[Source]:
         config = ConsumerConfig(durable_name="consumer", ack_policy=AckPolicy.NONE)
         await js.add_consumer(stream, config)
         async with PullInbox(client, stream, "consumer", BATCH).open() as inbox:
-            yield Source(js, stream, inbox)
+            yield Source(client, js, stream, inbox)
 
 
 async def test_all_that_is_there_comes_at_once(source: Source) -> None:
@@ -89,6 +93,22 @@ async def test_nothing_is_delivered_while_nobody_asks(source: Source) -> None:
     await source.publish(b"2", b"3")
     assert await source.undelivered() == 2
     assert await source.take() == [b"2", b"3"]
+
+
+async def test_what_arrives_while_it_is_being_asked_for_is_not_overlooked(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = source.client.publish
+
+    async def send_and_dally(*arguments: Any, **options: Any) -> None:
+        await send(*arguments, **options)
+        await asyncio.sleep(0.2)  # the answer is there before we know that we have asked
+
+    await source.publish(b"1")
+    monkeypatch.setattr(source.client, "publish", send_and_dally)
+    monkeypatch.setattr(pull_inbox, "EXPIRES_S", 3600.0)
+    async with asyncio.timeout(20):
+        assert await source.take(wait_s=3600.0) == [b"1"]
 
 
 async def test_waiting_ends_without_a_message_and_goes_on(source: Source) -> None:

@@ -83,8 +83,8 @@ class PullInbox:
         """
         messages = self._handed_over(at_most)
         if not messages:
+            self._wake.clear()  # before it is asked for: what comes meanwhile counts
             await self._pull()
-            self._wake.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(wait_s, EXPIRES_S)):
                     await self._wake.wait()
