@@ -198,7 +198,6 @@ def test_a_dead_process_s_spool_folder_is_removed_and_a_living_one_s_is_not(
     living, newcomer = PrivateSpool(tmp_path), PrivateSpool(tmp_path)
     dead = tmp_path / "lanthorn-spool-dead"
     dead.mkdir()
-    (dead / ".lock").touch()
     (dead / "left").write_bytes(b"DICM")
     living.open()
     newcomer.open()
