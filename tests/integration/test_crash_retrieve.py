@@ -271,7 +271,8 @@ def test_a_retrieval_goes_on_when_the_rest_api_that_waits_for_it_is_killed(
         peer.was_interrupted.set()
         wait_for_successor(system, killed)
         jobs = until(lambda: _final_jobs_of(system, keys))
-    assert [job["State"] for job in jobs] == ["Success"]
+    states = [job["State"] for job in jobs]
+    assert states == ["Success"], (jobs, last_words_of_gateways(system))
     assert uids_of(system, study) == {dataset.SOPInstanceUID for dataset in study}
     must_hold_nothing(system)
 

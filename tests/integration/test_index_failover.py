@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import nats
@@ -48,15 +49,45 @@ async def test_an_index_that_fell_back_is_brought_forward_by_the_stream(
     connection = await asyncpg.connect(database_url)
     try:
         await connection.execute("UPDATE index_progress SET applied_sequence = 0")
-        # The reader finds itself connected to another server.
+    finally:
+        await connection.close()
+    # The reader finds itself connected to another server.
+    await end_connections_of_readers(database_url)
+    async with system.indexer():
+        assert await found(system) == stored
+
+
+async def end_connections_of_readers(database_url: str) -> None:
+    """End them as a server does that shuts down; return when they are gone."""
+    connection = await asyncpg.connect(database_url)
+    try:
         await connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity "
             "WHERE application_name = 'lanthorn-reader' AND datname = current_database()"
         )
     finally:
         await connection.close()
-    async with system.indexer():
-        assert await found(system) == stored
+
+
+async def test_a_question_is_asked_again_when_its_connection_is_about_to_end(
+    make_system: MakeSystem,
+    database_url: str,
+    postgres_engine: PostgresEngine,
+    engines_folder: Path,
+) -> None:
+    folder = engines_folder / "ending-door"
+    folder.mkdir()
+    database = urlsplit(database_url).path.strip("/")
+    async with database_door(postgres_engine, database, folder) as (door, url):
+        system = await make_system({"DATABASE_URL": url})
+        async with system.indexer():
+            stored = {(await system.store(ct_file())).public_ids.instance}
+            assert await found(system) == stored  # waited: so the next question waits first
+            door.keep_open_what_ends()
+            await end_connections_of_readers(database_url)
+            await door.somebody_hung_up.wait()
+            asyncio.get_running_loop().call_later(0.2, door.let_end)
+            assert await found(system) == stored
 
 
 async def test_who_gives_up_on_a_silent_database_does_not_wait_for_it(

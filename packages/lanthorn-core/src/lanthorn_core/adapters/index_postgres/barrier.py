@@ -87,6 +87,11 @@ class IndexBarrier:
             What `read` returned.
         bool
             False as in `wait`.
+
+        Raises
+        ------
+        IndexUnavailable
+            The database does not answer, nor did it when asked again until the time limit.
         """
         if not self._was_behind:
             known, made = self._known(), self._connections.made
@@ -106,10 +111,19 @@ class IndexBarrier:
                 if isinstance(answer, IndexUnavailable):
                     raise answer
                 return answer, target is not None
+        give_up_at = time.monotonic() + self._timeout_s
         while True:
             is_current = await self.wait()
             made = self._connections.made
-            answer = await read()
+            try:
+                answer = await read()
+            except IndexUnavailable:
+                # What was known to be applied let `wait` through without asking the database: a
+                # connection that it has ended meanwhile is noticed here first.
+                if not is_current or time.monotonic() >= give_up_at:
+                    raise
+                await asyncio.sleep(self.POLL_S)
+                continue
             if made == self._connections.made or not is_current:
                 return answer, is_current
 
