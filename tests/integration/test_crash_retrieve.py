@@ -41,6 +41,8 @@ INSTANCES = 6
 BEFORE_THE_KILL = 3
 PATIENCE_S = 60.0
 
+Noting = tuple[Any, Callable[[Event], None]]
+
 
 @pytest.fixture(scope="module")
 def system() -> Iterator[RunningLanthorn]:
@@ -48,6 +50,13 @@ def system() -> Iterator[RunningLanthorn]:
     options = {"DicomAlwaysAllowGet": True, "Lanthorn": {"GatewayProcesses": 2}}
     with lanthorn_folder() as folder, lanthorn_up(folder, options) as running:
         yield running
+
+
+@pytest.fixture
+def noting() -> Iterator[Noting]:
+    """Note connections of peers; they are closed when nothing of pynetdicom uses them any more."""
+    with closing_connections() as noting:
+        yield noting
 
 
 def until(condition: Callable[[], Any]) -> Any:
@@ -147,9 +156,10 @@ def must_hold_nothing(system: RunningLanthorn) -> None:
 class Peer:
     """Sends a study, to whom it is told to, and pauses in the middle of the first time."""
 
-    def __init__(self, study: list[Dataset], port: int) -> None:
+    def __init__(self, study: list[Dataset], port: int, noting: Noting) -> None:
         self.study = study
         self.port = port
+        self.noting = noting
         self.is_in_the_middle = threading.Event()
         self.was_interrupted = threading.Event()
 
@@ -163,10 +173,9 @@ class Peer:
     def move(self, event: Event) -> Iterator[Any]:
         """Answer C-MOVE."""
         host, port, options = towards(self.port)
-        with closing_connections() as noting:
-            yield host, port, {**options, "evt_handlers": [noting]}
-            yield len(self.study)
-            yield from self._all()
+        yield host, port, {**options, "evt_handlers": [self.noting]}
+        yield len(self.study)
+        yield from self._all()
 
     def get(self, event: Event) -> Iterator[Any]:
         """Answer C-GET."""
@@ -202,10 +211,10 @@ def start_retrieval(system: RunningLanthorn, route: str, study: list[Dataset]) -
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("route", ["move", "query", "get"])
 def test_a_retrieval_goes_on_in_another_gateway_when_its_own_is_killed(
-    system: RunningLanthorn, route: str
+    system: RunningLanthorn, route: str, noting: Noting
 ) -> None:
     study = a_study()
-    peer = Peer(study, system.dicom_port)
+    peer = Peer(study, system.dicom_port, noting)
     with remote_application(
         find=peer.find, move=peer.move, get=peer.get, storage=[(CT, [EXPLICIT])]
     ) as application:
@@ -231,11 +240,11 @@ def test_a_retrieval_goes_on_in_another_gateway_when_its_own_is_killed(
 @pytest.mark.crash
 @pytest.mark.timeout(240)
 def test_a_third_gets_every_instance_when_the_gateway_that_asked_is_killed(
-    system: RunningLanthorn,
+    system: RunningLanthorn, noting: Noting
 ) -> None:
     study = a_study()
     with destination(sop_classes=[CT]) as third:
-        peer = Peer(study, third.port)
+        peer = Peer(study, third.port, noting)
         with remote_application(move=peer.move) as application:
             add_peer(system, application)
             keys = {"StudyInstanceUID": str(study[0].StudyInstanceUID)}
@@ -251,10 +260,10 @@ def test_a_third_gets_every_instance_when_the_gateway_that_asked_is_killed(
 
 
 def test_a_retrieval_goes_on_when_the_rest_api_that_waits_for_it_is_killed(
-    system: RunningLanthorn,
+    system: RunningLanthorn, noting: Noting
 ) -> None:
     study = a_study()
-    peer = Peer(study, system.dicom_port)
+    peer = Peer(study, system.dicom_port, noting)
     keys = {"StudyInstanceUID": str(study[0].StudyInstanceUID)}
     body = {"Level": "Study", "Resources": [keys], "Synchronous": True}
     with (
