@@ -67,7 +67,7 @@ def run_together(several: Iterable[Attack], port: int) -> None:
 
 def crashes(system: RunningLanthorn) -> list[str]:
     """Find the log's lines about what nobody expected."""
-    return [line for line in system.log.read_text().splitlines() if '"exception"' in line]
+    return [line for line in system.log_lines() if '"exception"' in line]
 
 
 def _read(peer: socket.socket) -> None:

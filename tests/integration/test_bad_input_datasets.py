@@ -26,7 +26,15 @@ from tests.fixtures.hostile_files import (
     text,
 )
 from tests.fixtures.running_lanthorn import RunningLanthorn, lanthorn_up
-from tests.fixtures.unharmed import Answer, ask, ask_json, object_files, spool_files, upload
+from tests.fixtures.unharmed import (
+    Answer,
+    ask,
+    ask_json,
+    object_files,
+    spool_files,
+    upload,
+    wait_until_no_garbage,
+)
 
 STUDY_DATE = 0x0008_0020
 
@@ -215,6 +223,7 @@ def test_every_object_belongs_to_an_instance(system: RunningLanthorn) -> None:
     uid = "1.2.826.0.1.3680043.8.498.6"
     file = part10(dataset(sop_instance_uid=uid, charset=b"NOSUCH"))
     assert upload(system, file).json["Status"] == "Success"
+    wait_until_no_garbage(system)
     listed = ask_json(system, "/instances?expand")
     keys = {path.stem for path in object_files(system)}
     assert {one["FileUuid"] for one in listed} == keys

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +14,15 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from tests.fixtures.dimse_sender import EncodedInstance, Sender
 from tests.fixtures.hostile_files import PIXEL_DATA, dataset, element, part10, zip_of
 from tests.fixtures.running_lanthorn import RunningLanthorn, lanthorn_up
-from tests.fixtures.unharmed import ask, ask_json, object_files, spool_files, unharmed, upload
+from tests.fixtures.unharmed import (
+    ask,
+    ask_json,
+    object_files,
+    spool_files,
+    unharmed,
+    upload,
+    wait_until_no_garbage,
+)
 
 STORAGE_FULL = (507, 19)
 SUCCESS, OUT_OF_RESOURCES = 0x0000, 0xA700  # PS3.4 Table B.2-1
@@ -157,10 +164,7 @@ def test_a_disk_that_fills_up_keeps_what_was_acknowledged_and_takes_more_once_th
 
     for path in kept:  # what is deleted makes room, as soon as its file is gone
         assert ask(system, "DELETE", path).status == 200
-    give_up_at = time.monotonic() + 30
-    while len(object_files(system)) > ask_json(system, "/statistics")["CountInstances"]:
-        assert time.monotonic() < give_up_at
-        time.sleep(0.02)
+    wait_until_no_garbage(system)
     assert upload(system, file).status == 200
     assert store(system, SMALL_BYTES, LARGE_BYTES) == [SUCCESS] * 2
     assert len(object_files(system)) == ask_json(system, "/statistics")["CountInstances"]

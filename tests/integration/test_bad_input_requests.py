@@ -36,7 +36,7 @@ def instance(system: RunningLanthorn) -> str:
 
 
 def test_unknown_options_are_named_at_the_start(system: RunningLanthorn) -> None:
-    lines = [json.loads(line) for line in system.log.read_text().splitlines()]
+    lines = [json.loads(line) for line in system.log_lines()]
     texts = [line["text"] for line in lines if line["event"] == "setting_questioned"]
     assert sorted(texts) == [
         "DicomPrt is not a known option; did you mean DicomPort?",

@@ -115,7 +115,8 @@ def kill_at_random(system: RunningLanthorn, kills: int, seed: int) -> Counter[st
 
 def must_survive_kills(folder: Path, kills: int) -> None:
     seed = random.SystemRandom().randrange(1 << 32)
-    with lanthorn_up(folder, {"Lanthorn": {"GatewayProcesses": 2, "SweepInterval": 5}}) as system:
+    options = {"GatewayProcesses": 2, "SweepInterval": 5, "IndexBarrierTimeout": 25}
+    with lanthorn_up(folder, {"Lanthorn": options}) as system:
         stop = threading.Event()
         modalities = [Modality(f"M{number}", system) for number in range(SENDERS)]
         threads = [threading.Thread(target=each.run, args=(stop,)) for each in modalities]

@@ -19,6 +19,7 @@ from pynetdicom.dsutils import decode, encode
 from pynetdicom.pdu_primitives import UserIdentityNegotiation
 
 import lanthorn_dimse as dimse
+from lanthorn_embedded.sockets import ReservedPort
 from tests.fixtures.dimse_library import (
     CT_IMAGE_STORAGE,
     EXPLICIT,
@@ -459,7 +460,6 @@ async def test_an_abort_of_the_acceptor_is_told() -> None:
 
 
 async def test_nobody_there_is_told() -> None:
-    with theirs([]) as port:
-        pass
+    nobody = ReservedPort()
     with pytest.raises(dimse.ConnectionFailed, match="no connection to the peer"):
-        await dimse.associate("127.0.0.1", port, proposal(VERIFICATION))
+        await dimse.associate("127.0.0.1", nobody.number, proposal(VERIFICATION))

@@ -196,7 +196,7 @@ def test_a_wrong_configuration_ends_with_2_and_the_option_before_anything_starts
 
 
 def test_doubtful_options_are_told_once(running: RunningLanthorn) -> None:
-    lines = [json.loads(line) for line in running.log.read_text().splitlines()]
+    lines = [json.loads(line) for line in running.log_lines()]
     doubts = [line for line in lines if line["event"] == "setting_questioned"]
     assert [line["service"] for line in doubts if "DicomPrt" in line["text"]] == ["lanthorn"]
 
@@ -303,8 +303,8 @@ def test_killed_children_come_back_and_the_dicom_port_never_closes(
     stored = store(running, CT)
     before = running.pids
     restarts = {process.name: process.restarts for process in running.state.processes}
-    for name in before:
-        running.kill(name)
+    for pid in before.values():
+        os.kill(pid, signal.SIGKILL)
     with socket.create_connection((LOOPBACK, running.dicom_port), timeout=10):
         pass
     eventually(

@@ -49,7 +49,7 @@ async def _gateway(url: str, handler: CommandHandler, **limits: Any) -> AsyncIte
 async def commands(nats_url: str) -> AsyncIterator[NatsGatewayCommands]:
     """Give the test a client of commands that does not wait long for a silent gateway."""
     async with connect(nats_url, name="rest-api") as client:
-        yield NatsGatewayCommands(client, silence_s=3.0)
+        yield NatsGatewayCommands(client, silence_s=6.0)
 
 
 async def test_a_command_reaches_the_gateway_with_everything_it_says(
@@ -198,7 +198,7 @@ async def test_a_long_command_is_waited_for_while_its_gateway_lives(
     nats_url: str, commands: NatsGatewayCommands
 ) -> None:
     async def take_time(command: GatewayCommand, answer: Answer) -> None:
-        await asyncio.sleep(4.0)
+        await asyncio.sleep(8.0)
 
     async with _gateway(nats_url, take_time):
         await commands.echo(ECHO)

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 
 import pytest
 
+from lanthorn_dimse import Association
 from tests.fixtures.gateway import (
     A_ABORT,
     A_ASSOCIATE_AC,
@@ -43,13 +44,25 @@ def send_slowly(gateway: RunningGateway, uid: str, fragments: int, pause_s: floa
         return read_status(connection)
 
 
+def has_the_buffer(association: Association) -> bool:
+    """Whether a data set is on its way, so that the next one waits for memory."""
+    return association.bytes_received > len(associate_request() + command_pdu(store_command("1.2")))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    give_up_at = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < give_up_at, "it did not happen"
+        time.sleep(0.01)
+
+
 def test_who_waits_for_memory_is_not_given_up(running_gateway: RunGateway) -> None:
     with (
-        running_gateway(DicomScpTimeout=1, Lanthorn=ONE_BUFFER) as gateway,
+        running_gateway(DicomScpTimeout=4, Lanthorn=ONE_BUFFER) as gateway,
         ThreadPoolExecutor(4) as senders,
     ):
-        slow = senders.submit(send_slowly, gateway, "1.2.1", 15, 0.2)
-        time.sleep(0.2)
+        slow = senders.submit(send_slowly, gateway, "1.2.1", 30, 0.2)
+        wait_until(lambda: any(map(has_the_buffer, gateway.server.associations)))
         others = [
             senders.submit(
                 gateway.send,
@@ -122,7 +135,7 @@ def test_one_host_gets_so_many_associations_and_no_more(running_gateway: RunGate
 def test_the_artim_timer_ends_connections_that_ask_for_nothing(
     running_gateway: RunGateway,
 ) -> None:
-    options = {"DicomScpTimeout": 0, "Lanthorn": {"DicomArtimTimeout": 0.5}}
+    options = {"DicomScpTimeout": 0, "Lanthorn": {"DicomArtimTimeout": 3}}
     with running_gateway(**options) as gateway, gateway.connected() as associated:
         with gateway.connected(associate=False) as silent:
             assert silent.recv(1) == b"", "closed without a word"

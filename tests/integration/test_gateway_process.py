@@ -69,7 +69,7 @@ class GatewayProcesses(RunningGateway):
         """Send SIGTERM to all and return their exit statuses."""
         for process in self.processes:
             process.send_signal(signal.SIGTERM)
-        return [process.wait(12) for process in self.processes]
+        return [process.wait(60) for process in self.processes]
 
 
 RunProcesses = Callable[..., AbstractContextManager[GatewayProcesses]]
@@ -225,7 +225,7 @@ def test_processes_that_share_a_socket_serve_every_connection(
         assert len(gateways.stored_files) == 120
         first, *others = gateways.processes
         first.send_signal(signal.SIGTERM)
-        assert first.wait(12) == 0
+        assert first.wait(60) == 0
         assert all(gateways.send(implicit_dataset()) == 0 for _ in range(20)), "the others go on"
         assert all(process.poll() is None for process in others)
 

@@ -28,7 +28,7 @@ from tests.fixtures.dicom_files import as_file, ct_file, make_ct
 from tests.fixtures.index import REST_ORIGIN, MakeSystem, System
 
 
-async def settled(check, *, within_s: float = 10.0) -> None:
+async def settled(check, *, within_s: float = 60.0) -> None:
     """Wait until a coroutine function answers true."""
     async with asyncio.timeout(within_s):
         while not await check():  # noqa: ASYNC110

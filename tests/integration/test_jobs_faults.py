@@ -20,7 +20,7 @@ from lanthorn_core.ports.jobs import JobState
 from lanthorn_core.runtime.settings import load_settings
 from lanthorn_embedded.engines.postgres import PostgresEngine
 from tests.fixtures.database_door import database_door
-from tests.fixtures.jobs import Jobs, Steps, request_for
+from tests.fixtures.jobs import LEASE_S, Jobs, Steps, request_for
 
 
 @dataclass
@@ -31,12 +31,15 @@ class WorkerProcesses:
     environ: dict[str, str]
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self, *, lease_s: float = LEASE_S) -> subprocess.Popen[bytes]:
         """Start one more."""
         command = [sys.executable, "-m", "tests.fixtures.job_worker_process"]
         with (self.folder / "log").open("ab") as log:
             process = subprocess.Popen(
-                [*command, str(self.folder), "3"], env=self.environ, stderr=log, stdout=log
+                [*command, str(self.folder), str(lease_s)],
+                env=self.environ,
+                stderr=log,
+                stdout=log,
             )
         self.running.append(process)
         return process
@@ -73,7 +76,8 @@ def worker_processes(database_url: str, nats_url: str, tmp_path: Path) -> Iterat
 async def test_a_job_goes_on_elsewhere_when_its_worker_is_killed(
     jobs: Jobs, worker_processes: WorkerProcesses
 ) -> None:
-    first = worker_processes.start()
+    # Nobody but a stalled machine takes so long for a step; it is waited for once.
+    first = worker_processes.start(lease_s=10.0)
     job_id = await jobs.registry.submit(request_for(parameters={"steps": 6}))
     worker_processes.allow(3)
     before = await jobs.until(job_id, lambda job: job.content.get("Step") == 3)

@@ -42,13 +42,15 @@ class Source:
         while (await self.js.consumer_info(self.stream, "consumer")).num_waiting:  # noqa: ASYNC110  # the server tells nobody
             await asyncio.sleep(0.01)
 
-    async def take(self, *, at_most: int = 100, wait_s: float = 10.0) -> list[bytes]:
+    async def take(self, *, at_most: int = 100, wait_s: float = 60.0) -> list[bytes]:
         messages = await self.inbox.take(at_most=at_most, wait_s=wait_s)
         return [message.data for message in messages]
 
 
 @pytest.fixture
-async def source(nats_url: str) -> AsyncIterator[Source]:
+async def source(nats_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Source]:
+    # Nothing that a test waits for is given up before it comes.
+    monkeypatch.setattr(pull_inbox, "EXPIRES_S", 60.0)
     stream = f"PULL{uuid4().hex}"
     async with connect(nats_url, name="test") as client:
         js = client.jetstream()

@@ -24,8 +24,9 @@ WRITERS = 4
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLanthorn]:
     folder: Path = tmp_path_factory.mktemp("rw")
-    # Idle connections are kept: on a busy machine a second may pass between two questions.
-    options = {"KeepAliveTimeout": 60, "Lanthorn": {"GatewayProcesses": 2}}
+    # On a busy machine a second may pass between two questions, and more before an answer.
+    ours = {"GatewayProcesses": 2, "IndexBarrierTimeout": 25}
+    options = {"KeepAliveTimeout": 60, "DicomScpTimeout": 60, "Lanthorn": ours}
     with lanthorn_up(folder, options) as running:
         yield running
 

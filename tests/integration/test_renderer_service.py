@@ -72,14 +72,16 @@ async def start_renderer(folder: Path) -> AsyncIterator[RunningRenderer]:
             stdout=asyncio.subprocess.DEVNULL,
         )
         url = f"http://127.0.0.1:{port.number}"
-        async with HttpRenderer(url) as client:
-            async with asyncio.timeout(START_S):
-                while not await answers(client):  # noqa: ASYNC110 - it sets no event
-                    await asyncio.sleep(0.05)
-            yield RunningRenderer(url, process, client, objects)
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+        try:
+            async with HttpRenderer(url) as client:
+                async with asyncio.timeout(START_S):
+                    while not await answers(client):  # noqa: ASYNC110 - it sets no event
+                        await asyncio.sleep(0.05)
+                yield RunningRenderer(url, process, client, objects)
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -219,7 +221,7 @@ async def test_the_frames_are_counted(shared_renderer: RunningRenderer) -> None:
 async def test_it_ends_cleanly_when_told_to(own_renderer: RunningRenderer) -> None:
     await own_renderer.client.render(RenderRequest(object_key="t/CT_small.dcm"))
     own_renderer.process.send_signal(signal.SIGTERM)
-    assert await asyncio.wait_for(own_renderer.process.wait(), 10) == 0
+    assert await asyncio.wait_for(own_renderer.process.wait(), 60) == 0
 
 
 async def test_no_decoder_outlives_a_killed_service(own_renderer: RunningRenderer) -> None:
@@ -228,7 +230,7 @@ async def test_no_decoder_outlives_a_killed_service(own_renderer: RunningRendere
     assert children
     own_renderer.process.kill()
     await own_renderer.process.wait()
-    _, alive = await asyncio.to_thread(psutil.wait_procs, children, timeout=10)
+    _, alive = await asyncio.to_thread(psutil.wait_procs, children, timeout=60)
     assert not alive
 
 

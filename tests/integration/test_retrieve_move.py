@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -262,10 +263,16 @@ async def test_c_cancel_ends_it_with_the_counts_so_far(retrieve_gateway: Retriev
                 STUDY_ROOT,
                 msg_id=5,
             )
-            entered.wait(20)
+            assert entered.wait(20)
+            (asker,) = retrieve_gateway.server.associations
+            before = asker.bytes_received
             assoc.send_c_cancel(5, query_model=STUDY_ROOT)
-            # The request behind it is answered when the C-CANCEL has been read for certain.
-            threading.Timer(0.3, go_on.set).start()
+            # The destination answers only after the C-CANCEL has been read.
+            give_up_at = time.monotonic() + 20
+            while asker.bytes_received == before:
+                assert time.monotonic() < give_up_at
+                time.sleep(0.01)
+            go_on.set()
             return [status for status, _ in responses]
 
     with destination(answer=answer) as peer:

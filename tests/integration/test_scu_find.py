@@ -17,6 +17,7 @@ from pynetdicom.events import Event
 
 from lanthorn_core.errors import InvalidRemoteQuery, NoPresentationContext, RemoteAEFailed
 from lanthorn_core.model import RemoteAE
+from lanthorn_dimse_gateway.scu import conversation
 from lanthorn_dimse_gateway.scu.associations import (
     AssociationPool,
     ScuOptions,
@@ -24,6 +25,7 @@ from lanthorn_dimse_gateway.scu.associations import (
 )
 from lanthorn_dimse_gateway.scu.echo import check_find, echo_remote
 from lanthorn_dimse_gateway.scu.find import FIND_STUDY_ROOT, find_remote
+from lanthorn_embedded.sockets import ReservedPort
 from tests.fixtures.pynetdicom_peer import SURPRISED_THREADS
 from tests.fixtures.remote_application import (
     STUDY_ROOT_FIND,
@@ -113,10 +115,10 @@ async def test_a_failed_echo_tells_its_status(pool: AssociationPool) -> None:
 
 
 async def test_who_is_away_fails_with_the_words_of_orthanc(pool: AssociationPool) -> None:
-    with remote_application() as application:
-        pass  # nobody listens there any more
+    nobody = ReservedPort()
+    remote = RemoteAE(ae_title="REMOTE", host="127.0.0.1", port=nobody.number)
     with pytest.raises(RemoteAEFailed) as failure:
-        await echo_remote(pool, application.remote_ae)
+        await echo_remote(pool, remote)
     assert failure.value.details == (
         'DicomAssociation - connecting to AET "REMOTE": '
         "TCP Initialization Error: Connection refused"
@@ -155,7 +157,7 @@ async def test_who_does_not_answer_in_time_fails_with_the_words_of_orthanc(
     with remote_application(find=find) as application:
         try:
             remote = RemoteAE(
-                ae_title="REMOTE", host="127.0.0.1", port=application.port, timeout_s=1
+                ae_title="REMOTE", host="127.0.0.1", port=application.port, timeout_s=5
             )
 
             async def take(data_set: bytes, transfer_syntax_uid: str) -> None:
@@ -277,8 +279,10 @@ async def test_many_answers_wait_for_who_takes_them(pool: AssociationPool) -> No
 
 @pytest.mark.parametrize("how", ["cancelled", "failing"])
 async def test_who_wants_no_more_answers_cancels_the_query_at_the_peer(
-    pool: AssociationPool, how: str
+    pool: AssociationPool, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The peer's machine may be busy: it is waited for.
+    monkeypatch.setattr(conversation, "FINAL_AFTER_CANCEL_S", 30.0)
     canceled = threading.Event()
 
     def find(event: Event) -> Iterator[Any]:
@@ -313,7 +317,7 @@ async def test_who_wants_no_more_answers_cancels_the_query_at_the_peer(
             query.cancel()
         with pytest.raises((asyncio.CancelledError, RuntimeError)):
             await query
-        assert await asyncio.to_thread(canceled.wait, 10)
+        assert await asyncio.to_thread(canceled.wait, 30)
         # The final response to the canceled request was waited for.
         assert application.ended == ["released"]
 

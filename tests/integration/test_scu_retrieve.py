@@ -255,7 +255,7 @@ async def test_a_canceled_job_cancels_the_move_at_the_peer(retriever: Retriever)
         await retriever.jobs.until(job_id, lambda job: job.progress > 0)
         await retriever.jobs.registry.cancel(job_id)
         job = await retriever.jobs.until_state(job_id, JobState.FAILURE)
-        assert await asyncio.to_thread(canceled.wait, 10)
+        assert await asyncio.to_thread(canceled.wait, 30)
     assert job.error is not None
     assert job.error.slug == "job-canceled"
     assert job.progress < 1
@@ -406,4 +406,4 @@ async def test_a_canceled_job_cancels_the_get_at_the_peer(retriever: Retriever) 
         await retriever.jobs.until(job_id, lambda job: job.progress > 0)
         await retriever.jobs.registry.cancel(job_id)
         await retriever.jobs.until_state(job_id, JobState.FAILURE)
-        assert await asyncio.to_thread(canceled.wait, 10)
+        assert await asyncio.to_thread(canceled.wait, 30)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from pydicom import Dataset
 from pynetdicom import AE, build_role, evt
+from pynetdicom.pdu import P_DATA_TF
 
 from lanthorn_core.dicom.commitment import CommitmentRequest, SopReference
 from lanthorn_core.wiring import open_commitment_reports
@@ -40,16 +41,20 @@ class Archive:
     def take(self, event: Any) -> tuple[int, None]:
         self.requests.append(event.action_information)
         self.calling_ae_titles.append(event.assoc.requestor.ae_title)
-        if self.on_same_association is not None:
-            # Not before the answer: from a thread that waits until that is out.
-            assoc, (event_type, outcome) = event.assoc, self.on_same_association
-            uid = event.action_information.TransactionUID
-            report = threading.Timer(
-                0.3, lambda: self._send(assoc, uid, event_type, outcome, release=False)
+        return self.status, None
+
+    def answered(self, event: Any) -> None:
+        """Report over the association of the request, when the answer to that is out."""
+        if isinstance(event.pdu, P_DATA_TF) and self.on_same_association is not None:
+            event_type, outcome = self.on_same_association
+            self.on_same_association = None
+            report = threading.Thread(
+                target=self._send,
+                args=(event.assoc, self.requests[-1].TransactionUID, event_type, outcome),
+                kwargs={"release": False},
             )
             report.start()
             self.threads.append(report)
-        return self.status, None
 
     def report(
         self,
@@ -110,9 +115,8 @@ def archive() -> Iterator[Archive]:
     made = Archive()
     entity = AE(made.ae_title)
     entity.add_supported_context(PUSH_MODEL)
-    server = entity.start_server(
-        ("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_N_ACTION, made.take)]
-    )
+    handlers = [(evt.EVT_N_ACTION, made.take), (evt.EVT_PDU_SENT, made.answered)]
+    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
     made.port = server.socket.getsockname()[1]
     yield made
     for thread in [*made.threads, *server.active_associations]:
@@ -201,7 +205,7 @@ async def test_a_report_may_come_over_the_association_of_the_request(
     archive.on_same_association = (1, [("1.2.3", None)])
     transaction = await ask(system, DicomInstances=[[CT, "1.2.3"]])
     path = f"/storage-commitment/{transaction}"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (report := await system.rest.get(path))["Status"] == "Pending":  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     assert report == {

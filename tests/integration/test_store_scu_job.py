@@ -47,7 +47,7 @@ async def store(gateway: RetrieveGateway, datasets: list[Dataset]) -> list[str]:
 
 def request_for(remote: RemoteAE, instances: list[str], **parameters: Any) -> JobRequest:
     job = StoreJob(
-        remote=msgspec.structs.replace(remote, timeout_s=5), instances=instances, **parameters
+        remote=msgspec.structs.replace(remote, timeout_s=20), instances=instances, **parameters
     )
     return JobRequest(type="DicomModalityStore", parameters=to_parameters(job))
 
@@ -251,12 +251,12 @@ async def test_storage_commitment_is_asked_for_what_was_sent(
 async def test_idle_associations_are_released_after_the_delay(
     make_retrieve_gateway: MakeRetrieveGateway,
 ) -> None:
-    gateway: RetrieveGateway = await make_retrieve_gateway(DICOM_ASSOCIATION_CLOSE_DELAY="1")
+    gateway: RetrieveGateway = await make_retrieve_gateway(DICOM_ASSOCIATION_CLOSE_DELAY="5")
     instances = await store(gateway, [make_ct()])
     with destination() as peer:
         await run(gateway, request_for(peer.remote_ae, instances))
         assert gateway.pool.idle_count == 1
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while gateway.pool.idle_count:  # noqa: ASYNC110  # nothing tells it
                 await asyncio.sleep(0.02)
         (association,) = peer.associations

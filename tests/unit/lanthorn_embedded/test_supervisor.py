@@ -38,6 +38,13 @@ while True:
 # Dies at once, with a last word.
 BAD = "import sys; print('the disk is on fire', flush=True); sys.exit(3)"
 
+# Waits until a child of the name b can be told to stop.
+AFTER_B = """
+import pathlib, sys, time
+while not pathlib.Path(sys.argv[1], "b.ready").exists():
+    time.sleep(0.01)
+"""
+
 # Ignores SIGTERM.
 STUBBORN = GOOD.replace("sys.exit(0)", "pass")
 
@@ -132,7 +139,7 @@ async def test_a_killed_child_is_started_again(tmp_path: Path) -> None:
 async def test_a_child_that_keeps_dying_ends_the_whole_with_its_last_words(tmp_path: Path) -> None:
     with pytest.raises(ChildFailed, match=r"(?s)a died 5 times.*exit code 3.*the disk is on fire"):
         async with Supervisor(lambda _: None, policy=QUICK) as supervisor:
-            await supervisor.start([python(tmp_path, "a", BAD), python(tmp_path, "b")])
+            await supervisor.start([python(tmp_path, "a", AFTER_B + BAD), python(tmp_path, "b")])
     assert (tmp_path / "stopped").read_text() == "b "
 
 
@@ -179,7 +186,7 @@ async def test_what_cannot_be_started_counts_as_dead(tmp_path: Path) -> None:
 
 
 async def test_a_stubborn_child_is_killed_after_its_deadline(tmp_path: Path) -> None:
-    steps = ((signal.SIGTERM, 1.0),)
+    steps = ((signal.SIGTERM, 3.0),)
     async with Supervisor(lambda _: None) as supervisor:
         await supervisor.start([python(tmp_path, "a", STUBBORN, stop_steps=steps)])
         pid = pid_of(supervisor, "a")

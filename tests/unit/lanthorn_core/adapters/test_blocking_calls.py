@@ -30,7 +30,7 @@ class GatedReader:
         self.begun += 1
         self.reading = True
         self.waits.release()
-        assert self.gate.acquire(timeout=10)
+        assert self.gate.acquire(timeout=60)
         self.reading = False
         return b"%d" % self.begun
 
@@ -45,7 +45,7 @@ async def test_one_chunk_is_read_ahead_and_not_two() -> None:
         reader.gate.release(4)
         assert await anext(chunks) == b"1"
         for _ in range(2):
-            assert await asyncio.to_thread(reader.waits.acquire, timeout=10)
+            assert await asyncio.to_thread(reader.waits.acquire, timeout=60)
         await asyncio.sleep(0.02)
         assert reader.begun == 2
         assert [chunk async for chunk in chunks] == [b"2", b"3", b"4"]
@@ -75,7 +75,7 @@ async def test_a_consumer_cancelled_while_it_waits_lets_go_of_the_reader() -> No
 
     with ThreadPoolExecutor(1) as threads:
         consumer = asyncio.ensure_future(consume())
-        assert await asyncio.to_thread(reader.waits.acquire, timeout=10)
+        assert await asyncio.to_thread(reader.waits.acquire, timeout=60)
         consumer.cancel()
         await asyncio.sleep(0.02)
         assert not consumer.done()

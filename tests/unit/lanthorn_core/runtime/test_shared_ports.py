@@ -10,15 +10,12 @@ import pytest
 
 from lanthorn_core.runtime import shared_ports
 from lanthorn_core.runtime.shared_ports import hold, shared_port
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+from lanthorn_embedded.sockets import ReservedPort
 
 
 async def test_a_port_is_served_by_whoever_is_left(tmp_path: Path) -> None:
-    port = free_port()
+    reserved = ReservedPort()
+    port = reserved.number
     holder_stop, stop = asyncio.Event(), asyncio.Event()
     async with asyncio.TaskGroup() as group:
         group.create_task(hold(tmp_path, {"dicom": port}, holder_stop))
@@ -31,16 +28,17 @@ async def test_a_port_is_served_by_whoever_is_left(tmp_path: Path) -> None:
 
 
 async def test_who_shares_a_port_is_stopped_when_its_holder_ends(tmp_path: Path) -> None:
-    holder_stop, stop = asyncio.Event(), asyncio.Event()
+    holder_stop, stop, port = asyncio.Event(), asyncio.Event(), ReservedPort()
     async with asyncio.TaskGroup() as group:
-        group.create_task(hold(tmp_path, {"http": free_port()}, holder_stop))
+        group.create_task(hold(tmp_path, {"http": port.number}, holder_stop))
         async with shared_port(tmp_path, "http", stop):
             holder_stop.set()
             await stop.wait()
 
 
 async def test_a_new_holder_takes_over_what_an_old_one_left_behind(tmp_path: Path) -> None:
-    port = free_port()
+    reserved = ReservedPort()
+    port = reserved.number
     (tmp_path / "dicom").touch()
     holder_stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:

@@ -20,7 +20,7 @@ _PENDING: Final = frozenset({0xFF00, 0xFF01})
 """PS3.4 Sections C.4.1.1.4, C.4.2.1.5 and C.4.3.1.4."""
 _READ_AHEAD: Final = 16
 """Responses that wait for whoever takes them; the peer is held back after that."""
-_FINAL_AFTER_CANCEL_S: Final = 3.0
+FINAL_AFTER_CANCEL_S: Final = 3.0
 """For the final response to a request that was canceled; then the association is aborted."""
 
 _RELEASE_S: Final = 5.0
@@ -117,7 +117,7 @@ async def each_response(
             return
         with suppress(DimseError):
             await assoc.cancel(context_id, command.message_id)
-        await asyncio.wait([reading], timeout=_FINAL_AFTER_CANCEL_S)
+        await asyncio.wait([reading], timeout=FINAL_AFTER_CANCEL_S)
         if not reading.done():
             log.warning("canceled_request_aborted", association_id=assoc.id)
             assoc.abort()
