@@ -68,7 +68,7 @@ def folder() -> Iterator[Path]:
 def supervising(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     (folder / "ready").unlink(missing_ok=True)
     with subprocess.Popen([sys.executable, "-c", SUPERVISOR, str(folder)]) as process:
-        give_up_at = time.monotonic() + 30
+        give_up_at = time.monotonic() + 90
         while not (folder / "ready").exists():
             assert process.poll() is None
             assert time.monotonic() < give_up_at
@@ -89,7 +89,7 @@ def test_a_stop_signal_ends_everything_in_order(folder: Path, number: signal.Sig
     with supervising(folder) as process:
         assert len(processes_of(folder)) > 5
         process.send_signal(number)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     wait_for_no_process(folder)
     assert not (folder / "postgres" / "postmaster.pid").exists()
 
@@ -104,7 +104,7 @@ def test_kill_9_of_supervisor_and_guardian_leaves_no_child_of_theirs(folder: Pat
     with supervising(folder) as process:
         os.kill(guardian_of(folder), signal.SIGKILL)
         process.kill()
-    give_up_at = time.monotonic() + 20
+    give_up_at = time.monotonic() + 60
     # Of what is left, the child's child is the only one: nobody could tell it.
     while len(left := processes_of(folder)) > 1:
         assert time.monotonic() < give_up_at, left
@@ -121,7 +121,7 @@ def test_the_next_start_waits_until_the_dead_are_swept(folder: Path) -> None:
         assert processes_of(folder) == {}
     with supervising(folder) as process:
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
 
 
 def test_a_terminal_that_goes_away_is_a_stop(folder: Path) -> None:
@@ -133,10 +133,10 @@ def test_a_terminal_that_goes_away_is_a_stop(folder: Path) -> None:
         stdin=secondary, stdout=secondary, stderr=secondary, start_new_session=True,
     )  # fmt: skip
     os.close(secondary)
-    give_up_at = time.monotonic() + 30
+    give_up_at = time.monotonic() + 90
     while not (folder / "ready").exists():
         assert time.monotonic() < give_up_at
         time.sleep(0.02)
     os.close(primary)
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
     wait_for_no_process(folder)

@@ -58,7 +58,7 @@ async def fetch(engine: PostgresEngine, query: str) -> object:
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - what we wait for is another process
             await asyncio.sleep(0.02)
 

@@ -58,7 +58,7 @@ def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def _await_port(port: int) -> None:
-    give_up_at = time.monotonic() + 30
+    give_up_at = time.monotonic() + 90
     while True:
         with contextlib.suppress(OSError):
             socket.create_connection((LOOPBACK, port)).close()

@@ -341,7 +341,7 @@ def test_stopping_finishes_the_request_in_hand_and_aborts_the_rest(
 
 
 def test_stopping_cuts_off_who_does_not_finish(running_gateway: RunGateway) -> None:
-    with running_gateway() as gateway, gateway.connected() as busy:
+    with running_gateway(drain_s=1.0) as gateway, gateway.connected() as busy:
         busy.sendall(command_pdu(store_command("1.2.3.4")))
         for _ in range(30):
             busy.sendall(dataset_pdu(bytes(100_000), last=False))

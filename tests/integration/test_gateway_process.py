@@ -134,7 +134,7 @@ def gateway_processes(tmp_path: Path, nats_url: str) -> RunProcesses:
             )
             try:
                 for url in health:
-                    give_up_at = time.monotonic() + 30
+                    give_up_at = time.monotonic() + 90
                     while answers(f"{url}/readyz") != 200:
                         assert time.monotonic() < give_up_at, "a gateway is not ready"
                         time.sleep(0.05)

@@ -15,6 +15,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000
 from pynetdicom.events import Event
 
 from lanthorn_core import wiring
+from lanthorn_core.adapters.bus_nats import move_receipts
 from lanthorn_core.commands import GetJob, MoveJob, RetrieveIdentifier, to_parameters
 from lanthorn_core.model import Level, RemoteAE
 from lanthorn_core.ports.jobs import Job, JobRequest, JobState
@@ -179,7 +180,10 @@ async def test_a_move_takes_the_model_that_the_peer_has(retriever: Retriever) ->
     assert job.state is JobState.SUCCESS
 
 
-async def test_a_move_to_ourselves_names_what_came(retriever: Retriever) -> None:
+async def test_a_move_to_ourselves_names_what_came(
+    retriever: Retriever, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(move_receipts, "PATIENCE_S", 30.0)
     images = [make_ct() for _ in range(3)]
     with remote_application(move=sending(retriever.port, *images)) as application:
         remote = application.remote_ae

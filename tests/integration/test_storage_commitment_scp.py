@@ -106,7 +106,7 @@ class Modality:
 
     async def report(self) -> Report:
         """Wait for the next report."""
-        return await asyncio.to_thread(self.reports.get, timeout=20)
+        return await asyncio.to_thread(self.reports.get, timeout=60)
 
 
 def send_request(
@@ -164,7 +164,7 @@ async def store(system: WholeSystem) -> str:
 
 
 async def job_of(system: WholeSystem, state: str) -> dict[str, Any]:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             (job,) = await system.rest.get("/jobs?expand")
             if job["State"] == state:
@@ -270,7 +270,7 @@ async def test_the_report_comes_over_the_same_association_if_that_is_open(
     def run() -> Report:
         with modality.associated(system) as assoc:
             assert send_request(assoc, [reference]) == 0x0000
-            return modality.reports.get(timeout=20)
+            return modality.reports.get(timeout=60)
 
     report = await asyncio.to_thread(run)
     assert report.committed == [reference]

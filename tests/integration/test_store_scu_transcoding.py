@@ -57,7 +57,7 @@ async def renderer(port: int, folder: Path) -> AsyncIterator[None]:
         stdout=asyncio.subprocess.DEVNULL,
     )
     try:
-        async with asyncio.timeout(30), httpx2.AsyncClient(trust_env=False) as client:
+        async with asyncio.timeout(90), httpx2.AsyncClient(trust_env=False) as client:
             while not await _is_ready(client, port):  # noqa: ASYNC110  # it sets no event
                 await asyncio.sleep(0.05)
         yield

@@ -243,7 +243,7 @@ async def test_an_item_goes_once_its_study_is_stable(make_whole_system: MakeWhol
         tags = {"StudyInstanceUID": uid, "ScheduledProcedureStepSequence": [step]}
         await system.rest.post("/worklists/create", {"Tags": tags})
     await system.rest.store(ct_file(StudyInstanceUID="1.2.3.77"))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(left := await system.rest.get("/worklists")) > 1:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     assert left[0]["Tags"]["StudyInstanceUID"] == "1.2.3.78"

@@ -66,7 +66,7 @@ def test_progress_moves_while_bytes_are_sent(
     page = explorer.open("#/upload")
     network = page.context.new_cdp_session(page)
     network.send("Network.enable")
-    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 250_000}
+    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 100_000}
     network.send("Network.emulateNetworkConditions", slow)
     pick(page, payloads(new_study().ct(1, size=512)))
     page.wait_for_function(

@@ -78,7 +78,7 @@ def python(folder: Path, name: str, program: str = GOOD, **changes: object) -> C
 
 
 async def eventually(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - what we wait for is another process
             await asyncio.sleep(0.01)
 

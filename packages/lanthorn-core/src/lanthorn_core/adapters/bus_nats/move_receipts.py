@@ -11,12 +11,16 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from lanthorn_core.adapters.bus_nats.connection import FAILURES
+from lanthorn_core.adapters.bus_nats.connection import (
+    FAILURES,
+    flush_all,
+    honouring_cancellation,
+)
 from lanthorn_core.ports.move_receipts import MoveOrigin
 
 SUBJECT: Final = "lanthorn.v1.instance.moved"
 _FLUSH_S: Final = 2
-_PATIENCE_S: Final = 1.0
+PATIENCE_S: Final = 5.0
 """For what was stored before the C-MOVE ended, and is still on its way here."""
 
 
@@ -40,13 +44,13 @@ class NatsMoveReceipts:
         """Collect what is announced of a C-MOVE for the length of the block."""
         arrived = NatsArrivedInstances(ae_titles)
         subscription: Subscription | None = None
-        with suppress(*FAILURES):
-            subscription = await self._client.subscribe(
-                f"{SUBJECT}.{message_id}", cb=arrived.receive
-            )
-            # What is subscribed to must be known to the server before the first one comes.
-            await self._client.flush(_FLUSH_S)
         try:
+            with suppress(*FAILURES), honouring_cancellation():
+                subscription = await self._client.subscribe(
+                    f"{SUBJECT}.{message_id}", cb=arrived.receive
+                )
+                # What is subscribed to must be known to the server before the first one comes.
+                await flush_all(self._client, timeout_s=_FLUSH_S)
             yield arrived
         finally:
             if subscription is not None:
@@ -74,7 +78,7 @@ class NatsArrivedInstances:
     async def wait_for(self, count: int) -> list[str]:
         """Give what came so far, each once; wait a moment if it is less than `count`."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(_PATIENCE_S):
+            async with asyncio.timeout(PATIENCE_S):
                 while self._count < count:
                     self._more.clear()
                     await self._more.wait()
