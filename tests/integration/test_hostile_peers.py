@@ -42,8 +42,8 @@ Name = TypeVar("Name")
 OPTIONS = {
     **{f"DicomAlwaysAllow{service}": True for service in ("Find", "Get", "Move")},
     "DicomModalities": {"peer": ["CALLING", "127.0.0.1", 104]},
-    "DicomScpTimeout": 3,
-    "Lanthorn": {"GatewayProcesses": 1, "DicomArtimTimeout": 2},
+    "DicomScpTimeout": 6,
+    "Lanthorn": {"GatewayProcesses": 1, "DicomArtimTimeout": 5},
 }
 ABORTED_BY_PROVIDER = ("aborted", 2)
 INVALID_PARAMETER = ("aborted", 2, 6)

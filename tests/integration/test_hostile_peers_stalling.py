@@ -48,9 +48,9 @@ pytestmark = pytest.mark.hostile
 
 OPTIONS = {
     **{f"DicomAlwaysAllow{service}": True for service in ("Find", "Get", "Move")},
-    "DicomScpTimeout": 3,
-    "DicomScuTimeout": 2,
-    "Lanthorn": {"GatewayProcesses": 1, "DicomArtimTimeout": 2},
+    "DicomScpTimeout": 6,
+    "DicomScuTimeout": 4,
+    "Lanthorn": {"GatewayProcesses": 1, "DicomArtimTimeout": 5},
 }
 ABORTED_BY_USER = ("aborted", 0, 0)
 PENDING_MOVE = ("response", 0x8021, 0xFF00)

@@ -38,8 +38,8 @@ def grounds(authority: Authority, trusting: ssl.SSLContext) -> Iterator[Grounds]
         "DicomTlsCertificate": str(theirs.certificate),
         "DicomTlsPrivateKey": str(theirs.key),
         "DicomTlsTrustedCertificates": str(authority.certificate),
-        "DicomScpTimeout": 3,
-        "Lanthorn": {"GatewayProcesses": 1, "DicomArtimTimeout": 2},
+        "DicomScpTimeout": 6,
+        "Lanthorn": {"GatewayProcesses": 1, "DicomArtimTimeout": 5},
     }
     with lanthorn_folder() as folder, lanthorn_up(folder, options) as system:
         yield Grounds.of(system, tls=trusting)
