@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
@@ -202,6 +203,21 @@ async def test_a_long_command_is_waited_for_while_its_gateway_lives(
 
     async with _gateway(nats_url, take_time):
         await commands.echo(ECHO)
+
+
+async def test_who_stood_still_himself_does_not_take_the_gateway_for_gone(nats_url: str) -> None:
+    began = asyncio.Event()
+
+    async def serve(command: GatewayCommand, answer: Answer) -> None:
+        began.set()
+        await asyncio.sleep(0.1)
+
+    async with connect(nats_url, name="rest-api") as client, _gateway(nats_url, serve):
+        commands = NatsGatewayCommands(client, silence_s=2.0)
+        asked = asyncio.ensure_future(commands.echo(ECHO))
+        await began.wait()
+        time.sleep(2.5)  # noqa: ASYNC251 - nothing is read meanwhile, and every time-out is due
+        await asked
 
 
 async def test_a_gateway_that_dies_meanwhile_is_noticed(

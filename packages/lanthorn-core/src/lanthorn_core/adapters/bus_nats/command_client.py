@@ -38,6 +38,8 @@ log = structlog.get_logger(__name__)
 
 _STATUS: Final = "Status"
 _NO_RESPONDERS: Final = "503"
+_LOOKS: Final = 4
+"""In the time of the silence: what came while we stood still ourselves is read before the next."""
 
 
 class NatsGatewayCommands:
@@ -108,13 +110,18 @@ class NatsGatewayCommands:
                 await messages.unsubscribe()
 
     async def _next(self, messages: Subscription) -> Msg:
-        try:
-            with translated("NATS does not answer"):
-                message = await messages.next_msg(self._silence_s)
-        except BusUnavailable as error:
-            if isinstance(error.__cause__, TimeoutError):
-                raise GatewayUnavailable("The gateway no longer answers") from error
-            raise
+        silence: BusUnavailable | None = None
+        for _ in range(_LOOKS):
+            try:
+                with translated("NATS does not answer"):
+                    message = await messages.next_msg(self._silence_s / _LOOKS)
+                break
+            except BusUnavailable as error:
+                if not isinstance(error.__cause__, TimeoutError):
+                    raise
+                silence = error
+        else:
+            raise GatewayUnavailable("The gateway no longer answers") from silence
         if (message.headers or {}).get(_STATUS) == _NO_RESPONDERS:
             raise GatewayUnavailable("No gateway takes commands")
         return message
