@@ -23,7 +23,7 @@ from tests.fixtures import dimse_bytes as raw
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
 ARTIM_S = 2.0
-SILENCE_S = 6.0
+SILENCE_S = 9.0
 SILENCE = ("nothing, and the connection stays",)
 MAXIMUM_LENGTH = 16384
 
@@ -557,7 +557,7 @@ def pynetdicom_acceptor() -> Iterator[int]:
     entity = AE("CALLED")
     entity.maximum_pdu_size = MAXIMUM_LENGTH
     entity.acse_timeout = ARTIM_S
-    entity.network_timeout = 4
+    entity.network_timeout = 3
     entity.maximum_associations = 100
     for abstract_syntax, transfer_syntax in SUPPORTED.items():
         entity.add_supported_context(abstract_syntax, transfer_syntax)
