@@ -53,6 +53,9 @@ def test_the_password_of_the_database_becomes_part_of_its_url(files: dict[str, s
     }
     url = load_settings(with_parameters).runtime.database_url
     assert url == "postgresql:///lanthorn?host=/run&password=quiet"
+    several = {"DATABASE_URL": "postgresql://u@db,[::1]:5433/index", "DATABASE_PASSWORD": "quiet"}
+    url = load_settings(several).runtime.database_url
+    assert url == "postgresql://u@db,[::1]:5433/index?password=quiet"
 
 
 def test_the_account_for_nats_stays_out_of_its_url(files: dict[str, str]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, quote
 
 from lanthorn_core.runtime.settings_error import Problem, SettingsError
 
@@ -74,10 +74,11 @@ def _read(path: Path) -> str:
 
 
 def _with_password(url: str, password: str) -> str:
-    parts = urlsplit(url)
-    inside = parts.netloc.rpartition("@")[0].partition(":")[2]
-    if inside or "password" in parse_qs(parts.query):
+    # By hand: to urllib, an IPv6 address behind another host is a mistake.
+    before, _, query = url.partition("?")
+    account = before.partition("://")[2].partition("/")[0].rpartition("@")[0]
+    if account.partition(":")[2] or "password" in parse_qs(query):
         problem = Problem("DATABASE_PASSWORD", "(hidden)", "DATABASE_URL has a password as well")
         raise SettingsError([problem])
     # As a parameter, because a URL may name several hosts, or none where it names a socket.
-    return f"{url}{'&' if parts.query else '?'}password={quote(password, safe='')}"
+    return f"{url}{'&' if query else '?'}password={quote(password, safe='')}"

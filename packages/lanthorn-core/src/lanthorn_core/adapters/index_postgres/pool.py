@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
@@ -142,11 +142,13 @@ class PrimaryServer:
 
 def url_of_each_host(url: str) -> list[str]:
     """Take a URL of several hosts apart into one for each."""
-    parts = urlsplit(url)
-    account, at, hosts = parts.netloc.rpartition("@")
+    # By hand: to urllib, an IPv6 address behind another host is a mistake.
+    scheme, slashes, behind = url.partition("://")
+    place = len(re.split("[/?#]", behind, maxsplit=1)[0])
+    account, at, hosts = behind[:place].rpartition("@")
     if "," not in hosts:
         return [url]
-    return [parts._replace(netloc=account + at + host).geturl() for host in hosts.split(",")]
+    return [f"{scheme}{slashes}{account}{at}{host}{behind[place:]}" for host in hosts.split(",")]
 
 
 async def init_connection(connection: asyncpg.Connection) -> None:
