@@ -48,9 +48,10 @@ class IndexWriter(Protocol):
         self,
         entries: Sequence[InstanceEntry | DeleteResources],
         position: StreamPosition | None = None,
-    ) -> None:
+    ) -> bool:
         """Apply a batch in order and record `position` in the same transaction.
 
+        True says that each entry stored an instance that was not known; False says nothing.
         Raises whatever makes the batch impossible as a whole; then nothing of it is applied.
         """
         ...

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import groupby
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
-import msgspec
 import structlog
 
-from lanthorn_core.adapters.index_postgres.plan import BatchPlan, Tally, plan_batch
+from lanthorn_core.adapters.index_postgres import arrivals
+from lanthorn_core.adapters.index_postgres.plan import Tally, plan_batch
 from lanthorn_core.adapters.index_postgres.pool import PrimaryServer, init_connection, translated
 from lanthorn_core.adapters.sqlfile import load_statements
 from lanthorn_core.dicom.identifiers import PublicIds
@@ -48,6 +48,11 @@ async def open_writer(
             server_settings={
                 "application_name": "lanthorn-indexer",
                 "jit": "off",
+                # Every statement finds its rows by key, so one plan does for all arrays: to plan
+                # takes longer than to do. Nor may it read whole tables because they were empty
+                # when it was made.
+                "plan_cache_mode": "force_generic_plan",
+                "enable_seqscan": "off",
                 # A writer on a lost machine must not hold the lock for two hours.
                 "tcp_keepalives_idle": "10",
                 "tcp_keepalives_interval": "5",
@@ -81,8 +86,15 @@ class PostgresIndexWriter:
         self,
         entries: Sequence[InstanceEntry | DeleteResources],
         position: StreamPosition | None = None,
-    ) -> None:
-        """Apply a batch: runs of stored instances set by set, deletions in between, in order."""
+    ) -> bool:
+        """Apply a batch: at once if nothing in it is known, else one run after the other.
+
+        Runs are stored instances, set by set, and the deletions in between, in order.
+        """
+        if position is not None and (fresh := _different_instances(entries)):
+            async with self._turn, translated():
+                if await arrivals.store(self._connection, fresh, position):
+                    return True
         async with self._transaction() as connection:
             for kind, run in groupby(entries, key=type):
                 if kind is DeleteResources:
@@ -92,6 +104,7 @@ class PostgresIndexWriter:
                     await self._store(list(run))  # type: ignore[arg-type]
             if position is not None:
                 await connection.execute(SQL["advance"], position.epoch, position.sequence)
+        return False
 
     async def _store(self, entries: Sequence[InstanceEntry]) -> None:
         run = self._connection
@@ -101,78 +114,16 @@ class PostgresIndexWriter:
         known = {row["public_id"]: row["object_key"] for row in rows if not row["discarded"]}
         discarded = {row["object_key"] for row in rows if row["discarded"]}
         plan = plan_batch(entries, known, discarded, overwrite=self._overwrite)
-        tally = Tally()
         if plan.replaced:
+            tally = Tally()
             await self._remove_instances([[], [], [], plan.replaced], tally)
+            await self._count_down(tally)
         if plan.discarded_keys:
             await run.execute(SQL["discard_objects"], plan.discarded_keys)
-        if plan.fresh:
-            created = await self._insert(plan, tally)
-            await self._count(tally, arrived=True)
-            await self._log_arrivals(plan, created)
+        if plan.fresh and not await arrivals.store(run, plan.fresh.values()):
+            raise RuntimeError("The index changed under its only writer")
         if plan.reindexed:
-            await self._reindex(plan.reindexed)
-
-    async def _insert(self, plan: BatchPlan, tally: Tally) -> dict[Level, set[str]]:
-        """Insert what is fresh with its missing parents; returns the ids made at each level."""
-        fresh = list(plan.fresh.values())
-        created: dict[Level, set[str]] = {}
-        parents: dict[str, int] = {}
-        for level in _PARENTS_FIRST:
-            first = _first_of_each(fresh, level)
-            columns: list[list[Any]] = [
-                list(first),
-                [_json(entry.main_tags[level]) for entry in first.values()],
-                [_json(entry.metadata[level]) for entry in first.values()],
-            ]
-            if level is not Level.PATIENT:
-                columns.append([parents[_parent_id(entry, level)] for entry in first.values()])
-            columns += _columns_of_one_level(level, first.values())
-            rows = await self._connection.fetch(SQL[f"insert_{_TABLES[level]}"], *columns)
-            created[level] = {row["public_id"] for row in rows if row["is_new"]}
-            parents = {row["public_id"]: row["pk"] for row in rows}
-            for public_id in created[level]:
-                _count_new(tally, level, first[public_id].public_ids)
-        await self._connection.execute(
-            SQL["insert_instances"],
-            [entry.public_ids.instance for entry in fresh],
-            [_json(entry.main_tags[Level.INSTANCE]) for entry in fresh],
-            [_json(entry.metadata[Level.INSTANCE]) for entry in fresh],
-            [parents[entry.public_ids.series] for entry in fresh],
-            [entry.event.object_key for entry in fresh],
-            [entry.event.size_bytes for entry in fresh],
-            [entry.event.sha256 for entry in fresh],
-            [entry.sop_class_uid for entry in fresh],
-            [entry.event.transfer_syntax_uid for entry in fresh],
-            [entry.event.pixel_data_offset for entry in fresh],
-            [entry.index_in_series for entry in fresh],
-            [entry.number_of_frames for entry in fresh],
-            [entry.event.received_at for entry in fresh],
-        )
-        for entry in fresh:
-            tally.instance(entry.public_ids, entry.event.size_bytes)
-        return created
-
-    async def _log_arrivals(self, plan: BatchPlan, created: Mapping[Level, set[str]]) -> None:
-        """Log changes in Orthanc's order: NewInstance, then NewSeries, NewStudy, NewPatient."""
-        changes: list[tuple[str, Level, str]] = []
-        logged: set[str] = set()
-        for entry in plan.fresh.values():
-            changes.append(("NewInstance", Level.INSTANCE, entry.public_ids.instance))
-            for level in reversed(_PARENTS_FIRST):
-                public_id = _id_at(entry.public_ids, level)
-                if public_id in created[level] and public_id not in logged:
-                    logged.add(public_id)
-                    changes.append((f"New{level}", level, public_id))
-        counted = {
-            entry.public_ids.series
-            for entry in plan.fresh.values()
-            if entry.expected_number_of_instances is not None
-        }
-        if counted:
-            rows = await self._connection.fetch(SQL["completed_series"], list(counted))
-            changes += [("CompletedSeries", Level.SERIES, row["public_id"]) for row in rows]
-        await self._log(changes)
+            await arrivals.reindex(run, plan.reindexed)
 
     async def _log(self, changes: Sequence[tuple[str, Level, str]]) -> None:
         if changes:
@@ -183,27 +134,8 @@ class PostgresIndexWriter:
                 [public_id for _, _, public_id in changes],
             )
 
-    async def _count(self, tally: Tally, *, arrived: bool) -> None:
-        await self._connection.execute(SQL["count_up"], *tally.columns(), arrived)
-
-    async def _reindex(self, entries: Sequence[InstanceEntry]) -> None:
-        await self._connection.execute(
-            _reindexing(Level.INSTANCE),
-            [entry.public_ids.instance for entry in entries],
-            [_json(entry.main_tags[Level.INSTANCE]) for entry in entries],
-            [_json(entry.metadata[Level.INSTANCE]) for entry in entries],
-            [entry.index_in_series for entry in entries],
-            [entry.number_of_frames for entry in entries],
-        )
-        for level in _PARENTS_FIRST:
-            first = _first_of_each(entries, level)
-            columns: list[list[Any]] = [
-                list(first),
-                [_json(entry.main_tags[level]) for entry in first.values()],
-                [_json(entry.metadata[level]) for entry in first.values()],
-            ]
-            columns += _columns_of_one_level(level, first.values())
-            await self._connection.execute(_reindexing(level), *columns)
+    async def _count_down(self, tally: Tally) -> None:
+        await self._connection.execute(SQL["count_down"], *tally.columns())
 
     async def _delete(self, resources: Sequence[tuple[Level, str]]) -> None:
         by_level = [[id_ for at, id_ in resources if at is level] for level in LEVELS]
@@ -212,15 +144,15 @@ class PostgresIndexWriter:
         if not touched:
             return
         # Counters first: a resource is empty when its counter says so.
-        await self._count(tally, arrived=False)
+        await self._count_down(tally)
         emptied = Tally()
         for level in reversed(_PARENTS_FIRST):
-            above = {_id_at(ids, level): ids for ids in touched}
+            above = {ids[level.depth]: ids for ids in touched}
             rows = await self._connection.fetch(SQL[f"delete_empty_{_TABLES[level]}"], list(above))
             await self._forget(level, rows)
             for row in rows:
                 _count_new(emptied, level, above[row["public_id"]], -1)
-        await self._count(emptied, arrived=False)
+        await self._count_down(emptied)
 
     async def _remove_instances(
         self, by_level: Sequence[Sequence[str]], tally: Tally
@@ -316,36 +248,18 @@ class PostgresIndexWriter:
             await connection.execute(SQL["swept"], until_s)
 
 
-def _reindexing(level: Level) -> str:
-    statement = SQL[f"reindex_{_TABLES.get(level, 'instances')}"]
-    return statement.format(history=SQL["history"].format(table=level.lower()))
-
-
-def _id_at(ids: PublicIds, level: Level) -> str:
-    return str(getattr(ids, level.lower()))
-
-
-def _parent_id(entry: InstanceEntry, level: Level) -> str:
-    return _id_at(entry.public_ids, LEVELS[level.depth - 1])
-
-
-def _first_of_each(entries: Sequence[InstanceEntry], level: Level) -> dict[str, InstanceEntry]:
-    first: dict[str, InstanceEntry] = {}
+def _different_instances(
+    entries: Sequence[InstanceEntry | DeleteResources],
+) -> Sequence[InstanceEntry]:
+    """Return the entries if they are stored instances, no two the same, that may be all new."""
+    ids = set()
+    fresh = []
     for entry in entries:
-        first.setdefault(_id_at(entry.public_ids, level), entry)
-    return first
-
-
-def _json(tags: Mapping[str, str]) -> str:
-    return msgspec.json.encode(tags).decode()
-
-
-def _columns_of_one_level(level: Level, entries: Iterable[InstanceEntry]) -> list[list[Any]]:
-    if level is Level.STUDY:
-        return [[_json(entry.main_tags[Level.PATIENT]) for entry in entries]]
-    if level is Level.SERIES:
-        return [[entry.expected_number_of_instances for entry in entries]]
-    return []
+        if isinstance(entry, DeleteResources) or entry.event.reindex:
+            return ()
+        ids.add(entry.public_ids.instance)
+        fresh.append(entry)
+    return fresh if len(ids) == len(fresh) else ()
 
 
 def _count_new(tally: Tally, level: Level, ids: PublicIds, sign: int = 1) -> None:
