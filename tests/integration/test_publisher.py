@@ -88,3 +88,17 @@ async def test_a_listener_that_fails_hears_the_next_message(client: LeanClient) 
         await client.publish("test.subject", payload)
         await flush_all(client)
     assert heard == [b"1", b"2"]
+
+
+async def test_numbers_of_a_stream_that_was_made_anew_are_of_another_epoch(
+    client: LeanClient,
+) -> None:
+    await ensure_streams(client)
+    publisher = NatsPublisher(client)
+    before = [await publisher.publish(EVENT, message_id=f"b{n}") for n in range(3)]
+    await client.jetstream().delete_stream(STREAM)
+    await ensure_streams(client)
+    after = await publisher.publish(EVENT, message_id="a")
+    assert after == await publisher.last_position()
+    assert (after.sequence, len({each.epoch for each in before})) == (1, 1)
+    assert after.epoch != before[0].epoch

@@ -20,6 +20,7 @@ from lanthorn_core.runtime.health import HealthApp, serving_health
 from lanthorn_core.runtime.lifecycle import Stop
 from lanthorn_core.runtime.settings import Settings
 from lanthorn_indexer.consume import Consume
+from lanthorn_indexer.demand import Demand
 from lanthorn_indexer.extract import ExtractionRules
 from lanthorn_indexer.housekeeping import (
     Sweep,
@@ -77,14 +78,12 @@ async def _be_active_forever(
     bus: wiring.IndexerBus,
     in_hand: asyncio.Lock,
 ) -> None:
-    reader_waits = asyncio.Event()
-    await bus.signals.on_ask(reader_waits.set)
+    demand = Demand()
+    await bus.signals.on_ask(demand.ask)
     while True:
         # A task of its own: on Python 3.11 a task group that failed leaves its owner marked as
         # being cancelled, for ever.
-        await group.create_task(
-            _be_active(settings, objects, bus, reader_waits, in_hand), name="active"
-        )
+        await group.create_task(_be_active(settings, objects, bus, demand, in_hand), name="active")
         await asyncio.sleep(PAUSE_S)
 
 
@@ -92,7 +91,7 @@ async def _be_active(
     settings: Settings,
     objects: ObjectStore,
     bus: wiring.IndexerBus,
-    reader_waits: asyncio.Event,
+    demand: Demand,
     in_hand: asyncio.Lock,
 ) -> None:
     """Wait for the turn to write, then write until a dependency fails."""
@@ -110,7 +109,7 @@ async def _be_active(
                 signals=bus.signals,
                 objects=objects,
                 rules=_rules(settings),
-                reader_waits=reader_waits,
+                demand=demand,
                 before=before,
                 in_hand=in_hand,
             )

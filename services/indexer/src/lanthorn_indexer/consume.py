@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,11 +13,19 @@ import structlog
 
 from lanthorn_core.errors import IndexUnavailable, TransientError
 from lanthorn_core.events import DeleteResources, decode_event
-from lanthorn_core.ports.bus import Delivery, EventConsumer, IndexSignals, Retries, StreamPosition
+from lanthorn_core.ports.bus import (
+    Applied,
+    Delivery,
+    EventConsumer,
+    IndexSignals,
+    Retries,
+    StreamPosition,
+)
 from lanthorn_core.ports.index_writer import IndexWriter, InstanceEntry
 from lanthorn_core.ports.object_store import ObjectStore
 from lanthorn_core.telemetry.tracing import TRACEPARENT, Span, span
 from lanthorn_indexer import metrics
+from lanthorn_indexer.demand import Demand
 from lanthorn_indexer.extract import ExtractionRules, extract
 
 log = structlog.get_logger(__name__)
@@ -40,8 +48,8 @@ class Consume:
     A transient failure (database, stream) ends it: the batch is undone, and the next consumer
     gets it again. An event that fails by itself is set aside, so that nothing waits for it.
     `before` is how far the index had come when the consumer was opened.
-    `reader_waits` is set by whoever hears that a reader waits at the barrier. `in_hand` is held
-    while a batch is applied: who has it ends this between two batches.
+    `demand` is told by whoever hears that a reader waits at the barrier. `in_hand` is held while a
+    batch is applied: who has it ends this between two batches.
     """
 
     consumer: EventConsumer
@@ -50,7 +58,7 @@ class Consume:
     signals: IndexSignals
     objects: ObjectStore
     rules: ExtractionRules
-    reader_waits: asyncio.Event
+    demand: Demand
     before: StreamPosition
     in_hand: asyncio.Lock
 
@@ -61,25 +69,23 @@ class Consume:
             deliveries = await self.consumer.fetch(at_most=BATCH_EVENTS, wait_s=1.0)
             if not deliveries:
                 continue
-            self.reader_waits.clear()
             async with self.in_hand:
                 with metrics.BATCH_SECONDS.time(), _batch_span(deliveries):
-                    await self._apply(deliveries)
+                    are_new = await self._apply(deliveries)
                 applied = deliveries[-1].position
-                await self.signals.announce(applied)
+                new_after = deliveries[0].position.sequence - 1 if are_new else applied.sequence
+                await self.signals.announce(Applied(applied, new_after))
             metrics.APPLIED_SEQUENCE.set(applied.sequence)
             metrics.BATCH_EVENTS.observe(len(deliveries))
             metrics.APPLIED_EVENTS.inc(len(deliveries))
             if len(deliveries) < BATCH_EVENTS:
-                await self._gather()
+                await self._gather(applied)
 
-    async def _gather(self) -> None:
+    async def _gather(self, applied: StreamPosition) -> None:
         """Let events gather for a moment, unless a reader waits for one of them."""
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(BATCH_S):
-                await self.reader_waits.wait()
-        except TimeoutError:
-            return
+                await self.demand.beyond(applied)
 
     async def _take_over(self) -> None:
         """Let progress follow where the stream does not go on from it.
@@ -90,14 +96,15 @@ class Consume:
         if begin != self.before:
             log.info("progress_restarted", before=self.before.sequence, after=begin.sequence)
             await self.writer.restart_at(begin)
-            await self.signals.announce(begin)
+            await self.signals.announce(Applied(begin, begin.sequence))
 
-    async def _apply(self, deliveries: Sequence[Delivery]) -> None:
+    async def _apply(self, deliveries: Sequence[Delivery]) -> bool:
+        """Apply a batch; True says that each event stored an instance that was not known."""
         read = [(delivery, await self._read(delivery)) for delivery in deliveries]
         entries = [entry for _, entry in read if entry is not None]
         position = deliveries[-1].position
         try:
-            await self.writer.apply(entries, position)
+            return await self.writer.apply(entries, position) and len(entries) == len(deliveries)
         except TransientError:
             raise
         except Exception:
@@ -106,6 +113,7 @@ class Consume:
                 if entry is not None:
                     await self._apply_one(delivery, entry)
             await self.writer.apply([], position)
+            return False
 
     async def _read(self, delivery: Delivery) -> InstanceEntry | DeleteResources | None:
         """Decode one event; None where there is nothing to apply."""

@@ -58,7 +58,7 @@ ROUTES = (
     *frames.router.routes,
     *instance_tags.router.routes,
     *find.router.routes,
-    *upload.router.routes,
+    *upload.routes,
     *resources.router.routes,
     *children.router.routes,
     *metadata.router.routes,

@@ -24,8 +24,12 @@ BEHIND: Final = '199 lanthorn "the index is behind the stream"'
 
 async def wait_at_barrier(reader: IndexReader, scope: Scope) -> None:
     """Wait until everything acknowledged before now is in the index, or the time is up."""
-    if await reader.wait_until_current():
-        return
+    if not await reader.wait_until_current():
+        warn_of_lag(scope)
+
+
+def warn_of_lag(scope: Scope) -> None:
+    """Say in log and answer that the index may lack the newest instances."""
     log.warning("index_was_behind", path=scope["path"])
     scope.setdefault(WARNINGS, []).append(BEHIND)
 

@@ -155,21 +155,38 @@ class EventBacklog(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What the indexer says of a commit: the index has come to `position`.
+
+    `new_after` is the number after which every event, up to `position`, stored an instance that
+    the index did not know before; without any it is that of `position`.
+    """
+
+    position: StreamPosition
+    new_after: int
+
+    def is_new(self, event: StreamPosition) -> bool:
+        """Tell whether it says of this event that it stored such an instance."""
+        is_in_it = self.new_after < event.sequence <= self.position.sequence
+        return is_in_it and event.epoch == self.position.epoch
+
+
 class IndexSignals(Protocol):
     """Between readers at the barrier and the indexer; a lost signal only costs a little time."""
 
-    async def announce(self, position: StreamPosition) -> None:
-        """Say that everything up to `position` is committed."""
+    async def announce(self, applied: Applied) -> None:
+        """Tell of a commit."""
         ...
 
-    async def on_announce(self, callback: Callable[[StreamPosition], None]) -> None:
-        """Call `callback` with every position announced from now on."""
+    async def on_announce(self, callback: Callable[[Applied], None]) -> None:
+        """Call `callback` with everything announced from now on."""
         ...
 
-    async def ask(self) -> None:
-        """Say that a reader waits: the indexer shall not gather a larger batch first."""
+    async def ask(self, position: StreamPosition) -> None:
+        """Say that a reader waits for `position`: the indexer shall not gather more first."""
         ...
 
-    async def on_ask(self, callback: Callable[[], None]) -> None:
-        """Call `callback` whenever a reader waits."""
+    async def on_ask(self, callback: Callable[[StreamPosition], None]) -> None:
+        """Call `callback` with every position that a reader waits for."""
         ...

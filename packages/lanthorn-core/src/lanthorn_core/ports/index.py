@@ -182,6 +182,23 @@ class IndexReader(Protocol):
         """
         ...
 
+    async def expect_event(self) -> None:
+        """Say that an event is about to be published whose effect will be asked for.
+
+        It is then applied sooner; saying it without need only costs the indexer a little.
+        """
+        ...
+
+    async def objects_at(
+        self, position: StreamPosition, stored: Mapping[str, str]
+    ) -> tuple[Mapping[str, str], bool]:
+        """Object keys of those of the instances that exist, once an event is applied.
+
+        For who stored these objects, by public id of the instance, the last of them by the event at
+        `position`; False as in `wait_until_current`.
+        """
+        ...
+
     async def find_ids(self, query: FindQuery) -> list[str]:
         """Public ids of what matches."""
         ...

@@ -8,24 +8,24 @@ Reference 2.5; what is not said there was observed on Orthanc 1.13.0.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Final
 
 import structlog
-from fastapi import APIRouter
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from lanthorn_core.errors import IndexUnavailable, InvalidDataset, MissingIdentifier
-from lanthorn_core.model import Level, Origin
+from lanthorn_core.model import Origin
 from lanthorn_core.usecases.store_instance import ReceivedInstance, StoreReceipt
 from lanthorn_rest_api.answers import empty_answer, json_answer
 from lanthorn_rest_api.authentication import username_of
-from lanthorn_rest_api.barrier import BEHIND, WARNINGS, wait_at_barrier
+from lanthorn_rest_api.barrier import WARNINGS, warn_of_lag
 from lanthorn_rest_api.inflation import Gunzip, InflationLimits
 from lanthorn_rest_api.metrics import UPLOADS
-from lanthorn_rest_api.services import Services, ServicesDep
+from lanthorn_rest_api.services import Services, services_of
 from lanthorn_rest_api.threads import in_thread
 from lanthorn_rest_api.upload_bodies import (
     ArchivedFiles,
@@ -39,7 +39,6 @@ from lanthorn_rest_api.upload_spool import IN_MEMORY_BYTES, SpooledUpload
 from lanthorn_rest_api.zip_reading import ZipReading, is_zip
 
 log = structlog.get_logger(__name__)
-router = APIRouter()
 
 STORES_AT_ONCE: Final = 8
 """Files of one archive on their way to the store: each waits for the disk, none for another."""
@@ -47,10 +46,9 @@ STORES_AT_ONCE: Final = 8
 _NOT_INDEXED: Final = '199 lanthorn "stored, but not yet in the index"'
 
 
-@router.post("/instances")
-async def upload(request: Request, services: ServicesDep) -> Response:
+async def upload(request: Request) -> Response:
     """Store what the body holds, and answer once it can be found."""
-    uploads = _Uploads(request, services)
+    uploads = _Uploads(request, services_of(request))
     try:
         boundary = multipart_boundary(request.headers.get("Content-Type", ""))
         if boundary:
@@ -86,6 +84,7 @@ class _Uploads:
                 await receive(self._request.stream(), body, gunzip)
             if is_zip(body.beginning):
                 return await self._answers(await self._store_archive(body))
+            await self._services.reader.expect_event()
             [answer] = await self._answers([await self._store_file(body)])
         return answer
 
@@ -187,22 +186,30 @@ class _Uploads:
             )
         return answers
 
-    async def _current_objects(self, receipts: Sequence[StoreReceipt]) -> dict[str, str]:
+    async def _current_objects(self, receipts: Sequence[StoreReceipt]) -> Mapping[str, str]:
         """Object keys of the instances that are in the index now, by public id.
 
         Empty when the newest always wins; also when the index does not answer: what is stored
         stays stored, and the answer carries a warning.
         """
-        reader, scope = self._services.reader, self._request.scope
-        try:
-            await wait_at_barrier(reader, scope)
-            if self._services.settings.overwrite_instances:
-                return {}
-            ids = {receipt.public_ids.instance for receipt in receipts}
-            found = await reader.resources(Level.INSTANCE, sorted(ids))
-        except IndexUnavailable:
-            scope.setdefault(WARNINGS, []).append(BEHIND)
+        if not receipts:
             return {}
-        if len(found) < len(ids):
+        scope, stored = self._request.scope, dict[str, str]()
+        in_order = sorted(receipts, key=lambda receipt: receipt.position)
+        if not self._services.settings.overwrite_instances:
+            stored = {each.public_ids.instance: each.object_key for each in in_order}
+        reader = self._services.reader
+        found: Mapping[str, str] = {}
+        try:
+            found, is_current = await reader.objects_at(in_order[-1].position, stored)
+        except IndexUnavailable:
+            is_current = False
+        if not is_current:
+            warn_of_lag(scope)
+        elif len(found) < len(stored):
             scope.setdefault(WARNINGS, []).append(_NOT_INDEXED)
-        return {resource.public_id: resource.object_key for resource in found}
+        return found
+
+
+# A plain route: FastAPI's own cost as much as receiving a small file.
+routes = [Route("/instances", upload, methods=["POST"])]

@@ -111,6 +111,8 @@ async def open_consumer(
                 deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
                 opt_start_seq=begins_after.sequence + 1,
                 ack_policy=AckPolicy.NONE,
+                # How far it has delivered need not survive: a file less for each batch.
+                mem_storage=True,
             ),
         )
     async with PullInbox(client, STREAM, CONSUMER, BATCH).open() as inbox:

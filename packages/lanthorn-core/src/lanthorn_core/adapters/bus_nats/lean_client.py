@@ -29,7 +29,9 @@ class LeanClient(Client):
         subscription = await self.subscribe(subject)
         self._listeners[subscription._id] = hear
 
-    def publish_now(self, subject: bytes, reply: bytes, headers: bytes, payload: bytes) -> None:
+    def publish_now(
+        self, subject: bytes, payload: bytes, *, reply: bytes = b"", headers: bytes = b""
+    ) -> None:
         """Hand a message to the connection, behind everything that still waits to be flushed.
 
         Nothing is kept for a connection that is lost, and nothing waits for one that is slow: for
@@ -37,7 +39,7 @@ class LeanClient(Client):
 
         Parameters
         ----------
-        headers : bytes
+        headers : bytes, optional
             Encoded, ``NATS/1.0`` and the final empty line included.
 
         Raises
@@ -51,7 +53,10 @@ class LeanClient(Client):
         if self._transport is None or not self.is_connected:
             raise ConnectionReconnectingError
         waiting, self._pending, self._pending_data_size = self._pending, [], 0
-        head = b"HPUB %b %b %d %d\r\n" % (subject, reply, len(headers), size)
+        if headers:
+            head = b"HPUB %b %b %d %d\r\n" % (subject, reply, len(headers), size)
+        else:
+            head = b"PUB %b %b %d\r\n" % (subject, reply, size)
         self._transport.writelines([*waiting, head, headers, payload, b"\r\n"])
 
     def abandon(self) -> None:

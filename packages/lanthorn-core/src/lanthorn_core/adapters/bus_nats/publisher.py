@@ -82,9 +82,10 @@ class NatsPublisher:
         self._client = client
         self._js = client.jetstream(timeout=self.ATTEMPT_S)
         self._timeout_s = timeout_s
-        self._epoch = ""
         self._created = ""
-        self._created_epoch = ""
+        self._epoch = ""
+        self._newest = 0
+        self._reconnects = 0
         self._inbox = f"{client.new_inbox()}."
         self._reply = self._inbox.encode() + b"%d"
         self._numbers = itertools.count()
@@ -108,7 +109,7 @@ class NatsPublisher:
         while True:
             try:
                 return await self._attempt(subject, headers, payload)
-            except FAILURES as error:
+            except (*FAILURES, BusUnavailable) as error:
                 if loop.time() >= deadline:
                     PUBLISH_FAILURES.inc()
                     raise BusUnavailable(f"The event was not acknowledged: {error!r}") from error
@@ -124,13 +125,24 @@ class NatsPublisher:
         if not self._is_watched:
             self._watch()
         try:
-            self._client.publish_now(subject, reply, headers, payload)
+            self._client.publish_now(subject, payload, reply=reply, headers=headers)
             sequence = await acknowledged
         finally:
             del self._unacknowledged[reply]
-        if not self._epoch:
-            self._epoch = (await self.last_position()).epoch
-        return StreamPosition(self._epoch, sequence)
+        return StreamPosition(await self._epoch_of(sequence), sequence)
+
+    async def _epoch_of(self, sequence: int) -> str:
+        """Tell which incarnation of the stream gave out a number.
+
+        It may be another one where numbers do not go up, as one that was made anew counts from 1,
+        and where the connection is another: then the leader is asked.
+        """
+        reconnects = self._client.stats["reconnects"]
+        if sequence <= self._newest or reconnects != self._reconnects or not self._epoch:
+            await self.last_position()
+            self._reconnects = reconnects
+        self._newest = sequence
+        return self._epoch
 
     async def _subscribe(self) -> None:
         async with self._subscribing:
@@ -174,10 +186,10 @@ class NatsPublisher:
             answer = await self._client.request(_INFO_SUBJECT, timeout=self.ATTEMPT_S)
             info = _info_decoder.decode(answer.data)
             if info.state is not None and info.created and info.created == self._created:
-                return StreamPosition(self._created_epoch, info.state.last_seq)
+                return StreamPosition(self._epoch, info.state.last_seq)
             # Another incarnation, or an error: nats-py knows how to read both.
             position = last_position(await self._js.stream_info(STREAM))
-            self._created, self._created_epoch = info.created, position.epoch
+            self._created, self._epoch = info.created, position.epoch
             return position
 
     async def check(self) -> None:

@@ -6,11 +6,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from nats.aio.client import Client
-from nats.aio.msg import Msg
-
 from lanthorn_core.adapters.bus_nats.connection import FAILURES
-from lanthorn_core.ports.bus import StreamPosition
+from lanthorn_core.adapters.bus_nats.lean_client import LeanClient
+from lanthorn_core.ports.bus import Applied, StreamPosition
 
 APPLIED_SUBJECT: Final = "lanthorn.v1.index.applied"
 WANTED_SUBJECT: Final = "lanthorn.v1.index.wanted"
@@ -19,34 +17,42 @@ WANTED_SUBJECT: Final = "lanthorn.v1.index.wanted"
 class NatsIndexSignals:
     """`IndexSignals` on plain subjects: what is lost is made up for by a poll."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: LeanClient) -> None:
         self._client = client
 
-    async def announce(self, position: StreamPosition) -> None:
-        """Say that everything up to `position` is committed."""
-        await self._send(APPLIED_SUBJECT, f"{position.epoch} {position.sequence}".encode())
+    async def announce(self, applied: Applied) -> None:
+        """Tell of a commit."""
+        position = applied.position
+        self._send(APPLIED_SUBJECT, position.epoch, position.sequence, applied.new_after)
 
-    async def on_announce(self, callback: Callable[[StreamPosition], None]) -> None:
-        """Call `callback` with every position announced from now on."""
+    async def on_announce(self, callback: Callable[[Applied], None]) -> None:
+        """Call `callback` with everything announced from now on."""
 
-        async def receive(message: Msg) -> None:
-            epoch, _, sequence = message.data.decode().partition(" ")
-            callback(StreamPosition(epoch, int(sequence)))
+        def receive(epoch: str, sequence: int, new_after: int) -> None:
+            callback(Applied(StreamPosition(epoch, sequence), new_after))
 
-        await self._client.subscribe(APPLIED_SUBJECT, cb=receive)
+        await self._hear(APPLIED_SUBJECT, receive)
 
-    async def ask(self) -> None:
-        """Say that a reader waits: the indexer shall not gather a larger batch first."""
-        await self._send(WANTED_SUBJECT, b"")
+    async def ask(self, position: StreamPosition) -> None:
+        """Say that a reader waits for `position`: the indexer shall not gather more first."""
+        self._send(WANTED_SUBJECT, position.epoch, position.sequence)
 
-    async def on_ask(self, callback: Callable[[], None]) -> None:
-        """Call `callback` whenever a reader waits."""
+    async def on_ask(self, callback: Callable[[StreamPosition], None]) -> None:
+        """Call `callback` with every position that a reader waits for."""
 
-        async def receive(_message: Msg) -> None:
-            callback()
+        def receive(epoch: str, sequence: int) -> None:
+            callback(StreamPosition(epoch, sequence))
 
-        await self._client.subscribe(WANTED_SUBJECT, cb=receive)
+        await self._hear(WANTED_SUBJECT, receive)
 
-    async def _send(self, subject: str, payload: bytes) -> None:
+    def _send(self, subject: str, epoch: str, *numbers: int) -> None:
         with suppress(*FAILURES):  # who waits looks for himself a little later
-            await self._client.publish(subject, payload)
+            payload = " ".join((epoch, *map(str, numbers)))
+            self._client.publish_now(subject.encode(), payload.encode())
+
+    async def _hear(self, subject: str, receive: Callable[..., None]) -> None:
+        def hear(_subject: bytes, payload: bytes, _headers: bytes | None) -> None:
+            epoch, *numbers = payload.decode().split(" ")
+            receive(epoch, *map(int, numbers))
+
+        await self._client.listen(subject, hear)

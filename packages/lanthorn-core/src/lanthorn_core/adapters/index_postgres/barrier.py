@@ -18,13 +18,14 @@ import structlog
 
 from lanthorn_core.adapters.index_postgres.pool import ConnectionCount, translated
 from lanthorn_core.errors import BusUnavailable, IndexUnavailable
-from lanthorn_core.ports.bus import EventPublisher, IndexSignals, StreamPosition
+from lanthorn_core.ports.bus import Applied, EventPublisher, IndexSignals, StreamPosition
 from lanthorn_core.ports.index import Answer
 from lanthorn_core.telemetry.metrics import BARRIER_MISSES, BARRIER_SECONDS
 from lanthorn_core.telemetry.tracing import span
 
 log = structlog.get_logger(__name__)
 
+_NOTHING: Final = StreamPosition("", 0)
 _APPLIED: Final = "SELECT stream_epoch, applied_sequence FROM index_progress"
 
 
@@ -63,14 +64,17 @@ class IndexBarrier:
         self._timeout_s = timeout_s
         self._connections = connections
         self._connections_known = 0
-        self._applied = StreamPosition("", 0)
+        self._applied = _NOTHING
         self._was_behind = False
         self._announced = asyncio.Event()
+        self._heard = Applied(_NOTHING, 0)
+        self._asked = _NOTHING
         self._inquiry: asyncio.Future[StreamPosition] | None = None
         self._queue = asyncio.Lock()
 
-    def announce(self, _position: StreamPosition) -> None:
+    def announce(self, applied: Applied) -> None:
         """Wake those who wait: the indexer has committed something."""
+        self._heard = applied
         self._announced.set()
         self._announced = asyncio.Event()
 
@@ -127,11 +131,78 @@ class IndexBarrier:
             if made == self._connections.made or not is_current:
                 return answer, is_current
 
+    async def expect(self) -> None:
+        """Have the indexer wait for the next event, which is about to come, and not gather."""
+        last = self._heard.position
+        await self._ask(StreamPosition(last.epoch, last.sequence + 1))
+
+    async def _ask(self, position: StreamPosition) -> None:
+        self._asked = position
+        await self._signals.ask(position)
+
+    async def read_at(
+        self,
+        target: StreamPosition,
+        read: Callable[[], Awaitable[tuple[Answer, StreamPosition]]],
+        *,
+        if_new: Answer | None,
+    ) -> tuple[Answer, bool]:
+        """Read what became of an event of one's own: who knows its place asks no leader for one.
+
+        `read` tells, with its answer, how far the index had come then. It is called once the
+        indexer has announced enough, and not at all where `if_new` is the answer for an event that
+        stored an instance that nobody knew, and the announcement says that it did.
+
+        Returns
+        -------
+        answer
+            What `read` returned first, or `if_new`.
+        bool
+            False as in `wait`.
+
+        Raises
+        ------
+        IndexUnavailable
+            The database does not answer, also after the time limit.
+        """
+        with BARRIER_SECONDS.time(), span("index barrier"):
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    return await self._read_once_applied(target, read, if_new), True
+            except TimeoutError:
+                self._miss()
+        answer, _ = await read()
+        return answer, False
+
+    async def _read_once_applied(
+        self,
+        target: StreamPosition,
+        read: Callable[[], Awaitable[tuple[Answer, StreamPosition]]],
+        if_new: Answer | None,
+    ) -> Answer:
+        while True:
+            if not _reaches(self._asked, target):
+                await self._ask(target)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.POLL_S):
+                    while not _reaches(self._heard.position, target):
+                        await self._announced.wait()
+            if if_new is not None and self._heard.is_new(target):
+                return if_new
+            with suppress(IndexUnavailable):  # perhaps starting again
+                answer, applied = await read()
+                if _reaches(applied, target):
+                    return answer
+                if applied.epoch != target.epoch:  # one of the two names a stream that is gone
+                    target = await self._last_position()
+            # What was asked and announced is not enough, or was lost.
+            self._asked, self._heard = _NOTHING, Applied(_NOTHING, 0)
+
     def _known(self) -> StreamPosition:
         """Tell what every server that we are connected to has applied."""
         if self._connections_known != self._connections.made:
             self._connections_known = self._connections.made
-            self._applied = StreamPosition("", 0)
+            self._applied = _NOTHING
         return self._applied
 
     async def _ask_in_time(self) -> StreamPosition | None:
@@ -182,7 +253,7 @@ class IndexBarrier:
                     continue
                 self._applied = applied
             if not _reaches(self._applied, target):
-                await self._signals.ask()
+                await self._signals.ask(target)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(self.POLL_S):
                         await announced.wait()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import asyncpg
@@ -60,6 +60,24 @@ class PostgresIndexReader:
     async def read_current(self, read: Callable[[], Awaitable[Answer]]) -> tuple[Answer, bool]:
         """Read behind the index barrier."""
         return await self._barrier.read(read)
+
+    async def expect_event(self) -> None:
+        """Tell the indexer that an event is about to come."""
+        await self._barrier.expect()
+
+    async def objects_at(
+        self, position: StreamPosition, stored: Mapping[str, str]
+    ) -> tuple[Mapping[str, str], bool]:
+        """Object keys of instances, once an event is applied."""
+
+        async def read() -> tuple[Mapping[str, str], StreamPosition]:
+            rows = await self._fetch(SQL["objects_at"], list(stored))
+            found = {row["public_id"]: row["object_key"] for row in rows if row["public_id"]}
+            return found, StreamPosition(rows[0]["stream_epoch"], rows[0]["applied_sequence"])
+
+        # What is announced of the last event says nothing of others.
+        if_new = stored if len(stored) <= 1 else None
+        return await self._barrier.read_at(position, read, if_new=if_new)
 
     async def find_texts(
         self, query: FindQuery, keywords: tuple[str, ...], *, after: int = 0

@@ -106,6 +106,11 @@ SELECT DISTINCT name FROM label ORDER BY name
 -- name: applied
 SELECT stream_epoch, applied_sequence FROM index_progress
 
+-- name: objects_at
+-- One row at least: how far the index had come when it said so.
+SELECT stream_epoch, applied_sequence, public_id, object_key
+FROM index_progress LEFT JOIN instance ON public_id = ANY($1::text[])
+
 -- name: ModalitiesInStudy
 SELECT study.public_id, string_agg(DISTINCT series.main_tags ->> 'Modality', '\') AS value
 FROM study JOIN series USING (study_pk) WHERE study.public_id = ANY($1::text[])
