@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from lanthorn_core.adapters.index_postgres.plan import Tally, plan_batch
+from lanthorn_core.adapters.index_postgres.plan import Departures, plan_batch
 from lanthorn_core.dicom.identifiers import PublicIds
 from lanthorn_core.events import InstanceStored
-from lanthorn_core.model import Origin
+from lanthorn_core.model import Level, Origin
 from lanthorn_core.ports.index_writer import InstanceEntry
 
 
@@ -59,15 +59,14 @@ def test_reindexing_reads_again_what_is_current() -> None:
     assert [again.event.object_key for again in plan.reindexed] == ["a"]
 
 
-def test_a_tally_carries_counts_to_all_levels() -> None:
+def test_departures_are_carried_to_all_levels() -> None:
     ids = PublicIds("p", "t", "s", "i")
-    tally = Tally()
-    tally.new_patient()
-    tally.new_study(ids)
-    tally.new_series(ids)
-    tally.instance(ids, 10)
-    tally.instance(ids, 4, -1)
-    assert tally.patients == {"p": [1, 1, 0, 6]}
-    assert tally.studies == {"t": [1, 0, 6]}
-    assert tally.series == {"s": [0, 6]}
-    assert tally.server == [1, 1, 1, 0, 6]
+    gone = Departures()
+    for level in (Level.PATIENT, Level.STUDY, Level.SERIES):
+        gone.parent(level, ids)
+    gone.instance(ids, 10)
+    gone.instance(PublicIds("p", "t", "other", "j"), 4)
+    series = [["s", "other"], [-1, -1], [-10, -4]]
+    study = [["t"], [-1], [-2], [-14]]
+    patient = [["p"], [-1], [-1], [-2], [-14]]
+    assert gone.columns() == [*series, *study, *patient, -1, -1, -1, -2, -14]

@@ -134,7 +134,8 @@ class IndexBarrier:
     async def expect(self) -> None:
         """Have the indexer wait for the next event, which is about to come, and not gather."""
         last = self._heard.position
-        await self._ask(StreamPosition(last.epoch, last.sequence + 1))
+        if last != _NOTHING:  # else there is no telling which one is next
+            await self._ask(StreamPosition(last.epoch, last.sequence + 1))
 
     async def _ask(self, position: StreamPosition) -> None:
         self._asked = position

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lanthorn_core.dicom.identifiers import PublicIds
+from lanthorn_core.model import Level
 from lanthorn_core.ports.index_writer import InstanceEntry
 
 
@@ -61,46 +62,39 @@ def plan_batch(
     return plan
 
 
-class Tally:
-    """Changes to the counters of every resource that a batch touches, by public id."""
+class Departures:
+    """What goes, as changes to the counters of every resource above it, by public id."""
 
     def __init__(self) -> None:
-        self.patients: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
-        self.studies: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
-        self.series: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-        self.server = [0, 0, 0, 0, 0]
+        self._patients: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+        self._studies: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+        self._series: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+        self._server = [0, 0, 0, 0, 0]
 
-    def instance(self, ids: PublicIds, size_bytes: int, sign: int = 1) -> None:
-        """Count one instance that came or, with `sign` -1, went."""
+    def instance(self, ids: PublicIds, size_bytes: int) -> None:
+        """Count one instance."""
         for counts in (
-            self.patients[ids.patient],
-            self.studies[ids.study],
-            self.series[ids.series],
+            self._patients[ids.patient],
+            self._studies[ids.study],
+            self._series[ids.series],
+            self._server,
         ):
-            counts[-2] += sign
-            counts[-1] += sign * size_bytes
-        self.server[3] += sign
-        self.server[4] += sign * size_bytes
+            counts[-2] -= 1
+            counts[-1] -= size_bytes
 
-    def new_series(self, ids: PublicIds, sign: int = 1) -> None:
-        """Count one series that was made or removed."""
-        self.patients[ids.patient][1] += sign
-        self.studies[ids.study][0] += sign
-        self.server[2] += sign
-
-    def new_study(self, ids: PublicIds, sign: int = 1) -> None:
-        """Count one study that was made or removed."""
-        self.patients[ids.patient][0] += sign
-        self.server[1] += sign
+    def parent(self, level: Level, ids: PublicIds) -> None:
+        """Count one patient, study or series that has become empty."""
+        if level is Level.SERIES:
+            self._studies[ids.study][0] -= 1
+            self._patients[ids.patient][1] -= 1
+        elif level is Level.STUDY:
+            self._patients[ids.patient][0] -= 1
+        self._server[level.depth] -= 1
 
     def columns(self) -> list[Any]:
-        """Return the parameters of the statement `count_up`, its last one apart."""
+        """Return the parameters of the statement `count_down`."""
         columns: list[Any] = []
-        for counts, width in ((self.series, 2), (self.studies, 3), (self.patients, 4)):
+        for counts, width in ((self._series, 2), (self._studies, 3), (self._patients, 4)):
             columns.append(list(counts))
             columns += [[row[place] for row in counts.values()] for place in range(width)]
-        return columns + self.server
-
-    def new_patient(self, sign: int = 1) -> None:
-        """Count one patient that was made or removed."""
-        self.server[0] += sign
+        return columns + self._server

@@ -103,9 +103,6 @@ SELECT last_sequence FROM change_counter
 -- name: labels_in_use
 SELECT DISTINCT name FROM label ORDER BY name
 
--- name: applied
-SELECT stream_epoch, applied_sequence FROM index_progress
-
 -- name: objects_at
 -- One row at least: how far the index had come when it said so.
 SELECT stream_epoch, applied_sequence, public_id, object_key

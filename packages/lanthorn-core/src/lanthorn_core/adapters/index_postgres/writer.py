@@ -12,7 +12,7 @@ import asyncpg
 import structlog
 
 from lanthorn_core.adapters.index_postgres import arrivals
-from lanthorn_core.adapters.index_postgres.plan import Tally, plan_batch
+from lanthorn_core.adapters.index_postgres.plan import Departures, plan_batch
 from lanthorn_core.adapters.index_postgres.pool import PrimaryServer, init_connection, translated
 from lanthorn_core.adapters.sqlfile import load_statements
 from lanthorn_core.dicom.identifiers import PublicIds
@@ -115,9 +115,9 @@ class PostgresIndexWriter:
         discarded = {row["object_key"] for row in rows if row["discarded"]}
         plan = plan_batch(entries, known, discarded, overwrite=self._overwrite)
         if plan.replaced:
-            tally = Tally()
-            await self._remove_instances([[], [], [], plan.replaced], tally)
-            await self._count_down(tally)
+            gone = Departures()
+            await self._remove_instances([[], [], [], plan.replaced], gone)
+            await self._count_down(gone)
         if plan.discarded_keys:
             await run.execute(SQL["discard_objects"], plan.discarded_keys)
         if plan.fresh and not await arrivals.store(run, plan.fresh.values()):
@@ -134,34 +134,34 @@ class PostgresIndexWriter:
                 [public_id for _, _, public_id in changes],
             )
 
-    async def _count_down(self, tally: Tally) -> None:
-        await self._connection.execute(SQL["count_down"], *tally.columns())
+    async def _count_down(self, gone: Departures) -> None:
+        await self._connection.execute(SQL["count_down"], *gone.columns())
 
     async def _delete(self, resources: Sequence[tuple[Level, str]]) -> None:
         by_level = [[id_ for at, id_ in resources if at is level] for level in LEVELS]
-        tally = Tally()
-        touched = await self._remove_instances(by_level, tally)
+        gone = Departures()
+        touched = await self._remove_instances(by_level, gone)
         if not touched:
             return
         # Counters first: a resource is empty when its counter says so.
-        await self._count_down(tally)
-        emptied = Tally()
+        await self._count_down(gone)
+        emptied = Departures()
         for level in reversed(_PARENTS_FIRST):
             above = {ids[level.depth]: ids for ids in touched}
             rows = await self._connection.fetch(SQL[f"delete_empty_{_TABLES[level]}"], list(above))
             await self._forget(level, rows)
             for row in rows:
-                _count_new(emptied, level, above[row["public_id"]], -1)
+                emptied.parent(level, above[row["public_id"]])
         await self._count_down(emptied)
 
     async def _remove_instances(
-        self, by_level: Sequence[Sequence[str]], tally: Tally
+        self, by_level: Sequence[Sequence[str]], gone: Departures
     ) -> list[PublicIds]:
         rows = await self._connection.fetch(SQL["delete_instances"], *by_level)
         touched = []
         for row in rows:
             ids = PublicIds(row["patient_id"], row["study_id"], row["series_id"], row["public_id"])
-            tally.instance(ids, row["size_bytes"], -1)
+            gone.instance(ids, row["size_bytes"])
             touched.append(ids)
         await self._connection.execute(SQL["discard_objects"], [row["object_key"] for row in rows])
         await self._forget(Level.INSTANCE, rows)
@@ -260,12 +260,3 @@ def _different_instances(
         ids.add(entry.public_ids.instance)
         fresh.append(entry)
     return fresh if len(ids) == len(fresh) else ()
-
-
-def _count_new(tally: Tally, level: Level, ids: PublicIds, sign: int = 1) -> None:
-    if level is Level.PATIENT:
-        tally.new_patient(sign)
-    elif level is Level.STUDY:
-        tally.new_study(ids, sign)
-    else:
-        tally.new_series(ids, sign)
